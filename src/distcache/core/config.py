@@ -1,0 +1,60 @@
+"""Policies and limits the machine works with; where a number comes from stands beside it."""
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+
+@frozen
+class Upstream:
+    """How one upstream is treated. Durations are in seconds.
+
+    `basic` says that a user name and password are configured (the core never sees them)."""
+
+    tag_ttl: float = 0.0
+    stale_if_error: float = 720 * 3600.0
+    negative_ttl: float = 10.0
+    basic: bool = False
+
+
+@frozen
+class Limits:
+    """Bounds on what one pull or one fill may cost. Durations are in seconds."""
+
+    answer: float = 28.0
+    """Headers or an error by then: containerd 2.3 gives up on a mirror after 30 s."""
+    attempts: int = 5
+    """Tries of one fill without progress in between."""
+    backoff: float = 0.5
+    """Before the second try; doubles each time."""
+    backoff_max: float = 8.0
+    challenges: int = 2
+    """401 answers taken in a row: one for the first token, one for a token that ran out."""
+    redirects: int = 5
+    token_margin: float = 5.0
+    """A token this near its end is not used: it would run out on the way."""
+    linger: float = 10.0
+    """How long a fill that nobody reads and that is not far along waits for a reader."""
+    used_resolution: float = 60.0
+    """Uses closer together than this are journalled once."""
+    delete_retry: float = 60.0
+    """After a failed deletion nothing is evicted for so long."""
+    manifest: int = 4 * 1024 * 1024
+    """Largest manifest, bytes: what the distribution-spec asks registries to take."""
+    listing: int = 32 * 1024 * 1024
+    """Largest tags or referrers page, bytes."""
+    redispatch: int = 4
+    """How often one pull may be decided anew because the ground shifted under it."""
+
+
+@frozen
+class Config:
+    """`max_size` in bytes and `ttl` in seconds, None: no such eviction. `evict` False: nothing
+    is ever deleted (the registry's `storage.delete.enabled: false`)."""
+
+    upstreams: Mapping[str, Upstream]
+    max_size: int | None = None
+    ttl: float | None = 168 * 3600.0
+    evict: bool = True
+    offline: bool = False
+    limits: Limits = field(factory=Limits)

@@ -1,0 +1,75 @@
+"""What outlives the process: the records that the core journals and is given back at start.
+
+One vocabulary for both directions: `Cache(config, inventory)` replays what `Journal` wrote.
+"""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from .oci import Content, Descriptor, Digest, Document, Reference, Repository, Time
+
+
+@frozen
+class BlobStored:
+    """Content is on disk. `document` for manifests and listings. Replaces an earlier record of
+    the same digest."""
+
+    digest: Digest
+    size: int
+    used: Time
+    document: Document | None = None
+
+
+@frozen
+class BlobUsed:
+    digest: Digest
+    used: Time
+
+
+@frozen
+class BlobDropped:
+    """Content is gone; its grants and the tags that resolve to it go with it."""
+
+    digest: Digest
+
+
+@frozen
+class TagStored:
+    """What a reference resolved to when upstream last confirmed it at `checked`. `etag` is
+    upstream's, where it names no digest."""
+
+    reference: Reference
+    descriptor: Descriptor
+    checked: Time
+    etag: str | None = None
+
+
+@frozen
+class TagDropped:
+    reference: Reference
+
+
+@frozen
+class GrantStored:
+    """Upstream served, or confirmed, this content under this repository."""
+
+    repository: Repository
+    content: Content
+
+
+@frozen
+class GrantDropped:
+    repository: Repository
+    content: Content
+
+
+Record = BlobStored | BlobUsed | BlobDropped | TagStored | TagDropped | GrantStored | GrantDropped
+
+
+@frozen
+class Inventory:
+    """Records in any order that puts a blob before what refers to it. A record that refers to
+    a blob that is not there is dropped on load."""
+
+    records: Iterable[Record] = ()

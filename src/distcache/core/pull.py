@@ -1,0 +1,69 @@
+"""What a client asks for, as a value."""
+
+from enum import Enum
+
+from attrs import frozen
+
+from .oci import Content, Digest, Reference, Repository
+
+
+class Method(Enum):
+    GET = "GET"
+    HEAD = "HEAD"
+
+    __hash__ = object.__hash__
+
+
+@frozen
+class Span:
+    """Bytes `start` up to, not including, `stop`."""
+
+    start: int
+    stop: int
+
+
+@frozen
+class RangeSpec:
+    """One range-spec of a Range header (RFC 9110 §14.1.1).
+
+    `first` None: the last `last` bytes (suffix-range). `last` None: to the end."""
+
+    first: int | None
+    last: int | None
+
+
+@frozen
+class ByDigest:
+    """Content asked for by its digest, under a repository."""
+
+    repository: Repository
+    content: Content
+
+
+@frozen
+class Catalog:
+    """`/v2/_catalog`: the repositories of which something is held."""
+
+    n: int | None = None
+    last: str | None = None
+
+
+@frozen
+class Pull:
+    """One GET or HEAD. Entity-tags are kept as sent, quotes and `W/` included.
+
+    `chunked` says whether this client understands chunked coding (HTTP/1.1); `namespace` is
+    the `ns` query parameter, to be answered in OCI-Namespace."""
+
+    method: Method
+    target: Reference | ByDigest | Catalog
+    ranges: tuple[RangeSpec, ...] = ()
+    if_none_match: tuple[str, ...] = ()
+    if_range: str | None = None
+    chunked: bool = True
+    namespace: str | None = None
+
+
+def digest_of_etag(tag: str) -> Digest:
+    """The digest inside an entity-tag of ours; docker-registry's unquoted form is taken too."""
+    return Digest(tag.removeprefix("W/").strip('"'))
