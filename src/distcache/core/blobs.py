@@ -1,0 +1,174 @@
+"""The Blob machine: what is stored, what names what, and what must stay.
+
+A blob leaves the accounting only when the store says that its bytes are gone (DOOMED until
+then). What a stored manifest names is one image with it: `parents` goes from a blob to the
+stored manifests that name it, and only a blob without parents stands in the LRU.
+"""
+
+from collections.abc import Iterator
+from enum import Enum
+from heapq import heappush
+
+from attrs import evolve, frozen
+
+from .effects import Journal
+from .inventory import BlobStored, BlobUsed
+from .oci import Content, Digest, Document, Kind, Time
+from .state import State
+from .tables import step
+
+
+class BlobState(Enum):
+    STORED = "stored"
+    DOOMED = "doomed"
+
+    __hash__ = object.__hash__
+
+
+class BlobInput(Enum):
+    EVICTED = "evicted"
+    KEPT = "kept"
+
+    __hash__ = object.__hash__
+
+
+TRANSITIONS = {
+    (BlobState.STORED, BlobInput.EVICTED): BlobState.DOOMED,
+    (BlobState.DOOMED, BlobInput.KEPT): BlobState.STORED,
+}
+
+
+@frozen
+class Blob:
+    """`journalled` is the last use that the journal knows; `listed`: it has its entry in the
+    LRU; `readers`: exchanges that are being sent from it."""
+
+    state: BlobState
+    size: int
+    used: Time
+    journalled: Time
+    document: Document | None = None
+    readers: int = 0
+    listed: bool = False
+
+
+def stored(state: State, content: Content) -> Blob | None:
+    """The blob that can be served as `content`: bytes alone are no manifest or listing."""
+    blob = state.blobs.get(content.digest)
+    if blob is None or blob.state is BlobState.DOOMED:
+        return None
+    if content.kind is not Kind.BLOB and blob.document is None:
+        return None
+    return blob
+
+
+def add(
+    state: State, digest: Digest, size: int, document: Document | None, used: Time
+) -> None:
+    """Its bytes are durable now. The same digest again may bring the document along."""
+    old = state.blobs.get(digest)
+    if old is None:
+        state.stored += size
+        blob = Blob(BlobState.STORED, size, used, used, document)
+    else:
+        assert old.state is BlobState.STORED, digest
+        blob = evolve(old, document=document or old.document)
+    state.blobs[digest] = blob
+    link(state, digest, blob)
+    list_if_root(state, digest)
+
+
+def journal(state: State, digest: Digest) -> None:
+    blob = state.blobs[digest]
+    state.emit(Journal(BlobStored(digest, blob.size, blob.used, blob.document)))
+
+
+def touch(state: State, digest: Digest, now: Time) -> None:
+    """It is being used; uses close together reach the journal once."""
+    blob = state.blobs[digest]
+    journalled = blob.journalled
+    if now - journalled >= state.limits.used_resolution:
+        journalled = now
+        state.emit(Journal(BlobUsed(digest, now)))
+    state.blobs[digest] = evolve(blob, used=max(now, blob.used), journalled=journalled)
+
+
+def read(state: State, digest: Digest, change: int) -> None:
+    """One reader more (+1) or less (-1)."""
+    blob = state.blobs[digest]
+    state.blobs[digest] = evolve(blob, readers=blob.readers + change)
+
+
+def parents(state: State, digest: Digest) -> Iterator[Digest]:
+    """The stored manifests that name it."""
+    for parent in sorted(state.parents.get(digest, ())):
+        blob = state.blobs.get(parent)
+        if blob is not None and blob.state is BlobState.STORED:
+            yield parent
+
+
+def pinned(state: State, digest: Digest) -> bool:
+    """Being read, or being fetched."""
+    if state.blobs[digest].readers:
+        return True
+    return any(Content(kind, digest) in state.fills for kind in Kind)
+
+
+def list_if_root(state: State, digest: Digest) -> None:
+    """Give it its place in the LRU, if nothing stored names it."""
+    blob = state.blobs[digest]
+    if not blob.listed and next(parents(state, digest), None) is None:
+        state.blobs[digest] = evolve(blob, listed=True)
+        heappush(state.lru, (blob.used, digest))
+
+
+def doom(state: State, digest: Digest) -> None:
+    blob = state.blobs[digest]
+    after = step(TRANSITIONS, blob.state, BlobInput.EVICTED)
+    state.blobs[digest] = evolve(blob, state=after, listed=False)
+    state.doomed += blob.size
+
+
+def deleted(state: State, digest: Digest) -> None:
+    """The store has let go of it."""
+    blob = state.blobs.pop(digest)
+    state.stored -= blob.size
+    state.doomed -= blob.size
+
+
+def lost(state: State, digest: Digest) -> None:
+    """It turned out that the store does not have it."""
+    blob = state.blobs.pop(digest)
+    state.stored -= blob.size
+    unlink(state, digest, blob)
+
+
+def kept(state: State, digest: Digest, now: Time) -> None:
+    """The store could not delete it: it is as good as used just now."""
+    blob = state.blobs[digest]
+    after = step(TRANSITIONS, blob.state, BlobInput.KEPT)
+    kept_blob = evolve(blob, state=after, used=max(now, blob.used))
+    state.blobs[digest] = kept_blob
+    state.doomed -= blob.size
+    link(state, digest, kept_blob)
+    list_if_root(state, digest)
+
+
+def link(state: State, digest: Digest, blob: Blob) -> None:
+    """It names its children: they stay while it stays."""
+    for child in blob.document.children if blob.document else ():
+        name = child.content.digest
+        state.parents[name] = state.parents.get(name, frozenset()) | {digest}
+
+
+def unlink(state: State, digest: Digest, blob: Blob) -> None:
+    """It no longer names its children; those that nothing names now are roots."""
+    for child in blob.document.children if blob.document else ():
+        name = child.content.digest
+        rest = state.parents.get(name, frozenset()) - {digest}
+        if rest:
+            state.parents[name] = rest
+        else:
+            state.parents.pop(name, None)
+        if name in state.blobs and state.blobs[name].state is BlobState.STORED:
+            list_if_root(state, name)

@@ -1,0 +1,211 @@
+"""One thing asked of upstream, through challenges and redirects, up to the head that counts.
+
+A call is what tags, probes and fills have in common: it knows how a repository wants to be
+authenticated, sends the token it has the first time, follows redirects (never with the
+Authorization of another origin), and takes a bounded number of detours. Its owner hears one
+head or one failure; a body after that is the owner's affair.
+"""
+
+from enum import Enum
+
+from attrs import evolve, frozen
+
+from . import tokens
+from .effects import CancelFetch, Fetch, Spool, UpstreamRequest
+from .events import Cause, Challenge, Location, Secret, UpstreamHead
+from .oci import Content, Reference, Repository, Time
+from .problems import Failure
+from .pull import Method
+from .state import Owner, State
+from .tables import step
+from .tokens import TokenKey
+
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class CallState(Enum):
+    PREPARED = "prepared"
+    AUTHORIZING = "authorizing"
+    ASKED = "asked"
+    ANSWERED = "answered"
+
+    __hash__ = object.__hash__
+
+
+class CallInput(Enum):
+    SENT = "sent"
+    TOKEN_WANTED = "token-wanted"
+    DETOUR = "detour"
+    ANSWERED = "answered"
+
+    __hash__ = object.__hash__
+
+
+_S, _I = CallState, CallInput
+TRANSITIONS = {
+    (_S.PREPARED, _I.SENT): _S.ASKED,
+    (_S.PREPARED, _I.TOKEN_WANTED): _S.AUTHORIZING,
+    (_S.AUTHORIZING, _I.SENT): _S.ASKED,
+    (_S.ASKED, _I.DETOUR): _S.PREPARED,
+    (_S.ASKED, _I.ANSWERED): _S.ANSWERED,
+}
+
+
+@frozen
+class Call:
+    """`fetch` is the request under way, `token` the key its bearer token has, or will have.
+    `challenges`, `hops` and `resent` bound the detours."""
+
+    method: Method
+    repository: Repository
+    resource: Reference | Content
+    spool: Spool | None = None
+    offset: int = 0
+    etag: str | None = None
+    state: CallState = CallState.PREPARED
+    fetch: int | None = None
+    authorization: Secret | bool | None = None
+    token: TokenKey | None = None
+    location: Location | None = None
+    challenges: int = 0
+    hops: int = 0
+    resent: bool = False
+
+
+Verdict = UpstreamHead | Failure | None
+"""None: the call goes on by itself."""
+
+
+def start(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
+    """Begin; a failure when it is known at once that it cannot succeed."""
+    assert owner not in state.calls, owner
+    return _send(state, owner, call, now)
+
+
+def on_head(state: State, owner: Owner, head: UpstreamHead, now: Time) -> Verdict:
+    """What upstream's head means: the verdict for the owner, or a detour taken."""
+    call = state.calls[owner]
+    if head.status == 401:
+        return _challenged(state, owner, call, head, now)
+    if head.status in REDIRECTS and head.location is not None:
+        return _redirected(state, owner, call, head.location, now)
+    state.calls[owner] = evolve(call, state=step(TRANSITIONS, call.state, CallInput.ANSWERED))
+    return head
+
+
+def on_failed(state: State, owner: Owner, cause: Cause, now: Time) -> Verdict:
+    """The fetch is over. A request that died before its head may have met a connection that
+    upstream was just closing: it is sent once more."""
+    call = state.calls[owner]
+    state.fetches.pop(call.fetch or 0, None)
+    call = evolve(call, fetch=None)
+    if call.state is CallState.ASKED and cause is Cause.CUT and not call.resent:
+        again = step(TRANSITIONS, call.state, CallInput.DETOUR)
+        return _send(state, owner, evolve(call, state=again, resent=True), now)
+    state.calls[owner] = call
+    return Failure(cause=cause)
+
+
+def on_token(state: State, owner: Owner, secret: Secret) -> None:
+    """The token that the call waited for is there; it is used at once, however short-lived."""
+    _ask(state, owner, state.calls[owner], secret)
+
+
+def finish(state: State, owner: Owner) -> None:
+    """The owner has what it needs, or gives up."""
+    call = state.calls.pop(owner, None)
+    if call is None:
+        return
+    if call.fetch is not None:
+        del state.fetches[call.fetch]
+        state.emit(CancelFetch(call.fetch))
+    elif call.state is CallState.AUTHORIZING and call.token is not None:
+        tokens.leave(state, call.token, owner)
+
+
+def ended(state: State, owner: Owner) -> None:
+    """The fetch has said FetchEnded: nothing is left to cancel."""
+    call = state.calls.pop(owner)
+    del state.fetches[call.fetch or 0]
+
+
+def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
+    challenge = state.schemes.get(call.repository)
+    abroad = call.location is not None and not call.location.same_origin
+    if challenge is None or abroad:
+        return _ask(state, owner, evolve(call, token=None), None)
+    if not challenge.bearer:
+        return _ask(state, owner, evolve(call, token=None), True)
+    key = TokenKey(call.repository.upstream, challenge)
+    known = tokens.want(state, key, owner, now)
+    if isinstance(known, Failure):
+        state.calls.pop(owner, None)
+        return known
+    call = evolve(call, token=key)
+    if known is None:
+        waits = step(TRANSITIONS, call.state, CallInput.TOKEN_WANTED)
+        state.calls[owner] = evolve(call, state=waits, fetch=None)
+        return None
+    return _ask(state, owner, call, known)
+
+
+def _ask(state: State, owner: Owner, call: Call, authorization: Secret | bool | None) -> None:
+    fetch = state.number()
+    sent = step(TRANSITIONS, call.state, CallInput.SENT)
+    state.calls[owner] = evolve(call, state=sent, fetch=fetch, authorization=authorization)
+    state.fetches[fetch] = owner
+    request = UpstreamRequest(
+        call.method,
+        call.repository,
+        call.resource,
+        call.location,
+        authorization,
+        call.offset,
+        call.etag,
+    )
+    state.emit(Fetch(fetch, request, call.spool))
+
+
+def _challenged(
+    state: State, owner: Owner, call: Call, head: UpstreamHead, now: Time
+) -> Failure | None:
+    """Take one of the challenges, if one is left to take (at most `limits.challenges`)."""
+    challenge = _choose(state, call, head)
+    refused = call.challenges >= state.limits.challenges or call.authorization is True
+    if isinstance(call.authorization, Secret) and call.token is not None:
+        tokens.distrust(state, call.token, call.authorization)
+    if challenge is None or refused:
+        return Failure(status=401)
+    state.schemes[call.repository] = challenge
+    call = evolve(call, challenges=call.challenges + 1, location=None)
+    return _detour(state, owner, call, now)
+
+
+def _choose(state: State, call: Call, head: UpstreamHead) -> Challenge | None:
+    if call.location is not None and not call.location.same_origin:
+        return None  # another origin's challenge is not for our credentials
+    name = call.repository.name
+    for challenge in head.challenges:
+        if challenge.bearer:
+            return evolve(challenge, scope=challenge.scope or f"repository:{name}:pull")
+    basic = state.config.upstreams[call.repository.upstream].basic
+    return next((c for c in head.challenges if basic and not c.bearer), None)
+
+
+def _redirected(
+    state: State, owner: Owner, call: Call, location: Location, now: Time
+) -> Failure | None:
+    if not location.allowed or call.hops >= state.limits.redirects:
+        return Failure(cause=Cause.REFUSED)
+    came_back = call.location is None or call.location.same_origin
+    # Once away from the origin, a redirect within the new place is still away from it.
+    target = evolve(location, same_origin=location.same_origin and came_back)
+    return _detour(state, owner, evolve(call, location=target, hops=call.hops + 1), now)
+
+
+def _detour(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
+    assert call.fetch is not None
+    del state.fetches[call.fetch]
+    state.emit(CancelFetch(call.fetch))
+    again = step(TRANSITIONS, call.state, CallInput.DETOUR)
+    return _send(state, owner, evolve(call, state=again, fetch=None), now)

@@ -1,0 +1,132 @@
+"""What goes when space or age demands it, an image at a time.
+
+The unit is a root (nothing stored names it) with all that only it names; a blob that another
+stored manifest names stays. A unit of which anything is being read or fetched is passed over.
+Cost: O(log n) a unit, plus its own size; what is passed over is put back.
+"""
+
+from heapq import heappop, heappush
+
+from attrs import evolve
+
+from . import blobs, tags
+from .blobs import BlobState
+from .effects import DeleteBlob, Journal
+from .inventory import BlobDropped
+from .oci import Content, Digest, Kind, Time
+from .state import State
+
+
+def run(state: State, now: Time) -> None:
+    """Evict what `max_size` and `ttl` demand."""
+    if not state.config.evict or now < state.no_eviction_before:
+        return
+    _free(state, _excess(state), now)
+
+
+def make_room(state: State, need: int, now: Time) -> bool:
+    """The disk is full: evict `need` bytes' worth; whether anything could go."""
+    if not state.config.evict or now < state.no_eviction_before:
+        return False
+    return _free(state, need, now)
+
+
+def next_deadline(state: State) -> Time | None:
+    """When the oldest root will have been idle for `ttl`."""
+    ttl = state.config.ttl
+    if ttl is None or not state.config.evict:
+        return None
+    _settle_first(state)
+    if not state.lru:
+        return None
+    return max(state.lru[0][0] + ttl, state.no_eviction_before)
+
+
+def drop(state: State, digest: Digest) -> None:
+    """Everything that refers to it goes: grants, tags; then the journal hears of it."""
+    for kind in Kind:
+        state.grants.pop(Content(kind, digest), None)
+    tags.evicted(state, digest)
+    state.emit(Journal(BlobDropped(digest)))
+
+
+def _excess(state: State) -> int:
+    """Bytes over `max_size`, counting fills by what they will be."""
+    limit = state.config.max_size
+    if limit is None:
+        return 0
+    filling = sum(
+        fill.size or fill.have for fill in state.fills.values() if (fill.size or 0) <= limit
+    )
+    return state.stored - state.doomed + filling - limit
+
+
+def _free(state: State, need: int, now: Time) -> bool:
+    passed_over: list[tuple[Time, Digest]] = []
+    freed = 0
+    ttl = state.config.ttl
+    while True:
+        _settle_first(state)
+        if not state.lru:
+            break
+        used, digest = state.lru[0]
+        expired = ttl is not None and used + ttl <= now
+        if freed >= need and not expired:
+            break
+        entry = heappop(state.lru)
+        unit = _unit(state, digest)
+        if any(blobs.pinned(state, member) for member in unit):
+            passed_over.append(entry)
+            continue
+        freed += sum(state.blobs[member].size for member in unit)
+        for member in unit:
+            _doom(state, member)
+    for entry in passed_over:
+        # What is in use now is not idle: it comes up again when it has been so for `ttl`.
+        blob = state.blobs[entry[1]]
+        used = max(blob.used, now) if ttl is not None and blob.used + ttl <= now else blob.used
+        state.blobs[entry[1]] = evolve(blob, used=used)
+        heappush(state.lru, (used, entry[1]))
+    return freed > 0
+
+
+def _settle_first(state: State) -> None:
+    """Make the first entry true: its blob stored, a root, and used when it says."""
+    heap = state.lru
+    while heap:
+        used, digest = heap[0]
+        blob = state.blobs.get(digest)
+        if blob is None or blob.state is BlobState.DOOMED or not blob.listed:
+            heappop(heap)
+        elif next(blobs.parents(state, digest), None) is not None:
+            heappop(heap)
+            state.blobs[digest] = evolve(blob, listed=False)
+        elif blob.used != used:
+            heappop(heap)
+            heappush(heap, (blob.used, digest))
+        else:
+            return
+
+
+def _unit(state: State, root: Digest) -> list[Digest]:
+    """The root, and what only members of the unit name, parents first."""
+    unit = [root]
+    members = {root}
+    for digest in unit:
+        document = state.blobs[digest].document
+        for child in document.children if document else ():
+            name = child.content.digest
+            blob = state.blobs.get(name)
+            if blob is None or blob.state is BlobState.DOOMED or name in members:
+                continue
+            if members.issuperset(blobs.parents(state, name)):
+                unit.append(name)
+                members.add(name)
+    return unit
+
+
+def _doom(state: State, digest: Digest) -> None:
+    blobs.doom(state, digest)
+    blobs.unlink(state, digest, state.blobs[digest])
+    drop(state, digest)
+    state.emit(DeleteBlob(digest))

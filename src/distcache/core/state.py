@@ -1,0 +1,110 @@
+"""What the machines share: their records, the effects so far, and who must be told.
+
+A mutable container of frozen values, so that `fork` is a handful of shallow copies. Only
+`cache.py` makes one; each machine module writes its own records and nobody else's, except
+through that module's functions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from .config import Config, Limits
+from .deadlines import Deadlines
+from .effects import Effect
+from .oci import Content, Descriptor, Digest, Reference, Repository, Time
+from .problems import Failure
+from .pull import ByDigest
+
+if TYPE_CHECKING:
+    from .blobs import Blob
+    from .calls import Call
+    from .events import Challenge
+    from .exchanges import Exchange
+    from .fills import Fill
+    from .grants import Probe
+    from .tags import Tag
+    from .tokens import Token, TokenKey
+
+
+@frozen
+class Relay:
+    """Key of a fill that keeps nothing and serves one exchange (the store is full or broken)."""
+
+    exchange: int
+    content: Content
+
+
+FillKey = Content | Relay
+Owner = Reference | ByDigest | FillKey
+"""Who asked upstream: a tag check, a probe, a fill. At most one call each at a time."""
+
+
+@frozen
+class Look:
+    """Something that an exchange waited for has changed: let it look again."""
+
+
+@frozen
+class Resolved:
+    """What a reference resolves to, or what a probe learnt, with upstream's status."""
+
+    descriptor: Descriptor
+    status: int | None
+
+
+News = Look | Resolved | Failure
+
+
+class State:
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.exchanges: dict[int, Exchange] = {}
+        self.tags: dict[Reference, Tag] = {}
+        self.tags_of: dict[Digest, frozenset[Reference]] = {}
+        self.fills: dict[FillKey, Fill] = {}
+        self.probes: dict[ByDigest, Probe] = {}
+        self.calls: dict[Owner, Call] = {}
+        self.fetches: dict[int, Owner] = {}
+        self.tokens: dict[TokenKey, Token] = {}
+        self.requests: dict[int, TokenKey] = {}
+        self.schemes: dict[Repository, Challenge] = {}
+        self.blobs: dict[Digest, Blob] = {}
+        self.parents: dict[Digest, frozenset[Digest]] = {}
+        self.grants: dict[Content, frozenset[Repository]] = {}
+        self.lru: list[tuple[Time, Digest]] = []
+        self.deadlines = Deadlines()
+        self.stored = 0
+        self.doomed = 0
+        self.no_eviction_before: Time = 0.0
+        self.draining = False
+        self.late = 0
+        self._number = 0
+        self.woken: deque[tuple[int, News]] = deque()
+        self.effects: list[Effect] = []
+
+    @property
+    def limits(self) -> Limits:
+        return self.config.limits
+
+    def number(self) -> int:
+        """A number never given before: for fetches, token requests and spools."""
+        self._number += 1
+        return self._number
+
+    def emit(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+    def wake(self, exchanges: tuple[int, ...], news: News) -> None:
+        self.woken.extend((number, news) for number in exchanges)
+
+    def fork(self) -> State:
+        """An independent copy, for exploration: every value in the containers is frozen."""
+        other = State.__new__(State)
+        for name, value in vars(self).items():
+            copied = value.copy() if hasattr(value, "copy") else value
+            setattr(other, name, copied)
+        return other

@@ -1,0 +1,286 @@
+"""The Tag machine: what a reference resolves to, and when upstream must be asked again.
+
+UNKNOWN has no record. One check serves all who wait. A tag is asked by HEAD, its digest is
+the validator; where HEAD is refused or names no digest, and for listings, by GET. What cannot
+be confirmed may still be used within `stale_if_error`, unless upstream's word was definite.
+"""
+
+from enum import Enum
+
+from attrs import evolve, frozen
+
+from . import blobs, calls, fills, freshness, grants
+from .calls import Call
+from .effects import DiscardSpool, Journal, Medium, Spool
+from .events import UpstreamHead
+from .grants import UNHELPFUL
+from .inventory import TagDropped, TagStored
+from .oci import Content, Descriptor, Digest, Document, Kind, Reference, TagRef, Time
+from .problems import NOT_A_DOCUMENT, Failure
+from .pull import Method
+from .state import Resolved, State
+from .tables import step
+
+
+class TagState(Enum):
+    UNKNOWN = "unknown"
+    FRESH = "fresh"
+    STALE = "stale"
+    REVALIDATING = "revalidating"
+    GONE = "gone"
+
+    __hash__ = object.__hash__
+
+
+class TagInput(Enum):
+    CHECK = "check"
+    CONFIRMED = "confirmed"
+    ABSENT = "absent"
+    FAILED_HELD = "failed-held"
+    FAILED_BARE = "failed-bare"
+    LAPSED = "lapsed"
+    EVICTED = "evicted"
+
+    __hash__ = object.__hash__
+
+
+_S, _I = TagState, TagInput
+TRANSITIONS = {
+    (_S.UNKNOWN, _I.CHECK): _S.REVALIDATING,
+    (_S.STALE, _I.CHECK): _S.REVALIDATING,
+    (_S.REVALIDATING, _I.CHECK): _S.REVALIDATING,
+    (_S.REVALIDATING, _I.CONFIRMED): _S.FRESH,
+    (_S.REVALIDATING, _I.ABSENT): _S.GONE,
+    (_S.REVALIDATING, _I.FAILED_HELD): _S.STALE,
+    (_S.REVALIDATING, _I.FAILED_BARE): _S.UNKNOWN,
+    (_S.FRESH, _I.LAPSED): _S.STALE,
+    (_S.GONE, _I.LAPSED): _S.UNKNOWN,
+    (_S.FRESH, _I.EVICTED): _S.UNKNOWN,
+    (_S.STALE, _I.EVICTED): _S.UNKNOWN,
+    (_S.REVALIDATING, _I.EVICTED): _S.REVALIDATING,
+}
+
+
+@frozen
+class Tag:
+    """`descriptor` is what upstream last confirmed, at `checked`; `journalled` the `checked`
+    that the journal knows. `until` ends GONE. `have` bytes of a document are in so far. `waiters` wait while REVALIDATING."""
+
+    state: TagState
+    descriptor: Descriptor | None = None
+    checked: Time = 0.0
+    journalled: Time | None = None
+    etag: str | None = None
+    until: Time = 0.0
+    have: int = 0
+    waiters: tuple[int, ...] = ()
+
+
+def lookup(state: State, reference: Reference, now: Time) -> Tag | None:
+    """The record as it is at `now`: what has run out is so marked. None: UNKNOWN."""
+    tag = state.tags.get(reference)
+    if tag is None:
+        return None
+    if tag.state is TagState.GONE and tag.until <= now:
+        forget(state, reference, TagInput.LAPSED)
+        return None
+    ttl = state.config.upstreams[reference.repository.upstream].tag_ttl
+    if tag.state is TagState.FRESH and not freshness.is_fresh(tag.checked, ttl, now):
+        tag = evolve(tag, state=step(TRANSITIONS, tag.state, TagInput.LAPSED))
+        state.tags[reference] = tag
+    return tag
+
+
+def check(state: State, exchange: int, reference: Reference, now: Time) -> Failure | bool:
+    """Let `exchange` wait for a check; True when it joined one that runs."""
+    tag = state.tags.get(reference) or Tag(TagState.UNKNOWN)
+    running = tag.state is TagState.REVALIDATING
+    after = step(TRANSITIONS, tag.state, TagInput.CHECK)
+    tag = evolve(tag, state=after, waiters=(*tag.waiters, exchange))
+    state.tags[reference] = tag
+    if running:
+        return True
+    failure = _ask(state, reference, tag, Method.HEAD, now)
+    if failure is not None:
+        state.tags[reference] = evolve(tag, waiters=())
+        _failed(state, reference)
+        return failure
+    return False
+
+
+def on_answer(state: State, reference: Reference, head: UpstreamHead, now: Time) -> None:
+    """Upstream's head; for a GET the document follows."""
+    tag = state.tags[reference]
+    asked = state.calls[reference].method
+    if head.status == 200 and asked is Method.GET:
+        state.tags[reference] = evolve(tag, etag=head.etag)
+        return
+    calls.finish(state, reference)
+    if head.status == 200 and head.digest is not None:
+        content = Content(Kind.MANIFEST, head.digest)
+        _confirm(state, reference, Descriptor(content, head.length, head.media_type or ""), now)
+    elif head.status == 304 and tag.descriptor is not None:
+        _confirm(state, reference, tag.descriptor, now)
+    elif asked is Method.HEAD and head.status in (200, *UNHELPFUL):
+        failure = _ask(state, reference, tag, Method.GET, now)
+        if failure is not None:
+            on_failed(state, reference, failure, now)
+    else:
+        on_failed(state, reference, Failure(head.status, retry_after=head.retry_after), now)
+
+
+def on_spooled(state: State, reference: Reference, length: int) -> None:
+    state.tags[reference] = evolve(state.tags[reference], have=length)
+
+
+def on_ended(
+    state: State, reference: Reference, digest: Digest, document: Document | None, now: Time
+) -> None:
+    """The document is there, and its digest with it."""
+    call = state.calls[reference]
+    assert call.spool is not None
+    calls.ended(state, reference)
+    if document is None:
+        state.emit(DiscardSpool(call.spool))
+        on_failed(state, reference, NOT_A_DOCUMENT, now)
+        return
+    kind = Kind.MANIFEST if isinstance(reference, TagRef) else Kind.LISTING
+    content = Content(kind, digest)
+    size = state.tags[reference].have
+    fills.adopt(state, reference.repository, content, call.spool, document, size)
+    _confirm(state, reference, Descriptor(content, size, document.media_type), now)
+
+
+def on_failed(state: State, reference: Reference, failure: Failure, now: Time) -> None:
+    tag = state.tags[reference]
+    call = state.calls.get(reference)
+    calls.finish(state, reference)
+    if call is not None and call.spool is not None:
+        state.emit(DiscardSpool(call.spool))
+    waiters = tag.waiters
+    state.tags[reference] = evolve(tag, waiters=())
+    if failure.absent:
+        _absent(state, reference, now)
+    else:
+        _failed(state, reference)
+    state.wake(waiters, failure)
+
+
+def leave(state: State, reference: Reference, exchange: int) -> None:
+    """The check itself goes on: it is cheap, and its answer will be wanted."""
+    tag = state.tags[reference]
+    waiters = tuple(w for w in tag.waiters if w != exchange)
+    state.tags[reference] = evolve(tag, waiters=waiters)
+
+
+def usable_on_error(state: State, reference: Reference, now: Time) -> Descriptor | None:
+    """What may be served although upstream could not confirm it, within the limit."""
+    tag = state.tags.get(reference)
+    if tag is None or tag.descriptor is None:
+        return None
+    limit = state.config.upstreams[reference.repository.upstream].stale_if_error
+    return tag.descriptor if freshness.usable_on_error(tag.checked, limit, now) else None
+
+
+def committed(state: State, digest: Digest) -> None:
+    """Its content is durable: what resolves to it is worth a record."""
+    for reference in sorted(state.tags_of.get(digest, ()), key=repr):
+        _journal(state, reference)
+
+
+def evicted(state: State, digest: Digest) -> None:
+    """Its content goes: a tag without content answers nothing."""
+    for reference in sorted(state.tags_of.get(digest, ()), key=repr):
+        forget(state, reference, TagInput.EVICTED)
+
+
+def restore(state: State, record: TagStored) -> None:
+    tag = Tag(TagState.FRESH, record.descriptor, record.checked, record.checked, record.etag)
+    _point(state, record.reference, tag)
+
+
+def forget(state: State, reference: Reference, put: TagInput) -> None:
+    tag = state.tags[reference]
+    after = step(TRANSITIONS, tag.state, put)
+    _unpoint(state, reference, tag)
+    state.deadlines.clear(reference)
+    if after is TagState.UNKNOWN:
+        del state.tags[reference]
+    else:
+        state.tags[reference] = Tag(after, waiters=tag.waiters)
+
+
+def _ask(
+    state: State, reference: Reference, tag: Tag, method: Method, now: Time
+) -> Failure | None:
+    if method is Method.HEAD and isinstance(reference, TagRef):
+        return calls.start(state, reference, Call(method, reference.repository, reference), now)
+    limit = state.limits.manifest if isinstance(reference, TagRef) else state.limits.listing
+    spool = Spool(state.number(), Medium.MEMORY, limit=limit)
+    held = tag.descriptor is not None and blobs.stored(state, tag.descriptor.content)
+    etag = tag.etag if held else None
+    call = Call(Method.GET, reference.repository, reference, spool, etag=etag)
+    return calls.start(state, reference, call, now)
+
+
+def _confirm(state: State, reference: Reference, descriptor: Descriptor, now: Time) -> None:
+    tag = state.tags[reference]
+    after = step(TRANSITIONS, tag.state, TagInput.CONFIRMED)
+    same = tag.descriptor is not None and tag.descriptor.content == descriptor.content
+    journalled = tag.journalled if same else None
+    _unpoint(state, reference, tag, moved=not same)
+    fresh = Tag(after, descriptor, now, journalled, tag.etag)
+    _point(state, reference, fresh)
+    grants.grant(state, reference.repository, descriptor.content)
+    resolution = state.limits.used_resolution
+    if journalled is None or now - journalled >= resolution:
+        _journal(state, reference)
+    state.wake(tag.waiters, Resolved(descriptor, 200))
+
+
+def _absent(state: State, reference: Reference, now: Time) -> None:
+    tag = state.tags[reference]
+    _unpoint(state, reference, tag)
+    ttl = state.config.upstreams[reference.repository.upstream].negative_ttl
+    after = step(TRANSITIONS, tag.state, TagInput.ABSENT)
+    state.tags[reference] = Tag(after, until=now + ttl)
+    state.deadlines.set(reference, now + ttl)
+
+
+def _failed(state: State, reference: Reference) -> None:
+    tag = state.tags[reference]
+    if tag.descriptor is None:
+        step(TRANSITIONS, tag.state, TagInput.FAILED_BARE)
+        del state.tags[reference]
+    else:
+        after = step(TRANSITIONS, tag.state, TagInput.FAILED_HELD)
+        state.tags[reference] = evolve(tag, state=after)
+
+
+def _point(state: State, reference: Reference, tag: Tag) -> None:
+    assert tag.descriptor is not None
+    digest = tag.descriptor.content.digest
+    state.tags[reference] = tag
+    state.tags_of[digest] = state.tags_of.get(digest, frozenset()) | {reference}
+
+
+def _unpoint(state: State, reference: Reference, tag: Tag, *, moved: bool = True) -> None:
+    if tag.descriptor is None:
+        return
+    digest = tag.descriptor.content.digest
+    rest = state.tags_of[digest] - {reference}
+    if rest:
+        state.tags_of[digest] = rest
+    else:
+        del state.tags_of[digest]
+    if moved and tag.journalled is not None:
+        state.emit(Journal(TagDropped(reference)))
+
+
+def _journal(state: State, reference: Reference) -> None:
+    tag = state.tags[reference]
+    assert tag.descriptor is not None
+    if blobs.stored(state, tag.descriptor.content) is not None:
+        state.tags[reference] = evolve(tag, journalled=tag.checked)
+        record = TagStored(reference, tag.descriptor, tag.checked, tag.etag)
+        state.emit(Journal(record))

@@ -1,0 +1,148 @@
+"""The store's files: `blobs/<algorithm>/<hex>` as in an OCI image layout, and `spool/`.
+
+A blob appears under its name whole or not at all: its bytes are durable before the name is,
+and the name is durable before anybody is told (fsync, rename, fsync of the directory).
+Nothing else is ever written below `blobs/`, so whatever is unfinished lies in `spool/`.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from distcache.core.effects import Spool
+from distcache.core.oci import Digest, Time
+
+from .digests import ALGORITHMS, split, supported
+from .errors import StoreError, translated
+from .spools import Body, FileSpool, MemorySpool
+
+
+@frozen
+class Found:
+    """A blob's file as the directory shows it: size in bytes, time of last modification."""
+
+    size: int
+    modified: Time
+
+
+class Files:
+    """Operations on different digests may run in different threads at once."""
+
+    def __init__(self, root: Path) -> None:
+        """Creates what is missing below `root`."""
+        self._blobs = root / "blobs"
+        self._spool = root / "spool"
+        with translated():
+            for algorithm in ALGORITHMS:
+                (self._blobs / algorithm).mkdir(parents=True, exist_ok=True)
+            self._spool.mkdir(exist_ok=True)
+            _sync_directory(self._blobs)
+            _sync_directory(root)
+
+    def create(self, spool: Spool) -> FileSpool:
+        """A new spool file. StoreError: it cannot be created."""
+        return FileSpool(spool, self._spool / str(spool.number))
+
+    def commit(self, body: Body, digest: Digest) -> None:
+        """Make the body's bytes durable under `digest`; the caller still discards the spool.
+        StoreError: nothing was published, or the bytes are not what the digest names."""
+        if body.digest() != digest:
+            raise StoreError(f"the bytes are {body.digest()}, not {digest}")
+        target = self._path(digest)
+        match body:
+            case FileSpool():
+                self._publish(body, target)
+            case MemorySpool():
+                with self._copy(body) as copy:
+                    self._publish(copy, target)
+            case _:
+                raise TypeError(f"{type(body).__name__} keeps nothing that could be stored")
+
+    def delete(self, digest: Digest) -> int:
+        """Returns the bytes given back, 0 when there was no such file."""
+        path = self._path(digest)
+        with translated():
+            try:
+                size = path.lstat().st_size
+                path.unlink()
+            except FileNotFoundError:
+                return 0
+            return size
+
+    def open(self, digest: Digest, size: int) -> int:
+        """A descriptor for reading, the caller's to close and not inherited by children
+        (PEP 446). StoreError: no file, or not one of `size` bytes."""
+        with translated():
+            fd = os.open(self._path(digest), os.O_RDONLY)
+            try:
+                found = os.fstat(fd)
+                if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+                    raise StoreError(f"{digest} has {found.st_size} bytes instead of {size}")
+            except BaseException:
+                os.close(fd)
+                raise
+            return fd
+
+    def sweep(self) -> int:
+        """Delete what an earlier run left in `spool/`; returns how many entries went. What
+        cannot be deleted is no reason not to start."""
+        swept = 0
+        with translated(), os.scandir(self._spool) as entries:
+            for entry in entries:
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path)
+                    else:
+                        os.unlink(entry.path)
+                except OSError:
+                    continue
+                swept += 1
+        return swept
+
+    def scan(self) -> dict[Digest, Found]:
+        """Every regular file whose name is a digest; foreign files are left alone."""
+        found: dict[Digest, Found] = {}
+        for algorithm in ALGORITHMS:
+            with translated(), os.scandir(self._blobs / algorithm) as entries:
+                for entry in entries:
+                    digest = Digest(f"{algorithm}:{entry.name}")
+                    if supported(digest) and entry.is_file(follow_symlinks=False):
+                        info = entry.stat(follow_symlinks=False)
+                        found[digest] = Found(info.st_size, info.st_mtime)
+        return found
+
+    def _path(self, digest: Digest) -> Path:
+        algorithm, name = split(digest)
+        return self._blobs / algorithm / name
+
+    def _publish(self, body: FileSpool, target: Path) -> None:
+        body.move(target)
+        with translated():
+            try:
+                _sync_directory(target.parent)
+            except BaseException:
+                # The core will hear that there is no such blob; then there must be none.
+                target.unlink(missing_ok=True)
+                raise
+
+    @contextmanager
+    def _copy(self, body: MemorySpool) -> Iterator[FileSpool]:
+        copy = self.create(body.spool)
+        try:
+            copy.write(0, body.read(0, body.length))
+            yield copy
+        finally:
+            copy.discard()
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

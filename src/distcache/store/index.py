@@ -1,0 +1,232 @@
+"""The index: what outlives the process beside the files, in one SQLite database.
+
+Rules: one connection behind one lock; every batch of records is one transaction. WAL with
+synchronous=NORMAL: after a power cut the newest transactions may be gone, never half there,
+and start-up compares with the files anyway. Only what the content of the database proves to
+be damage moves it aside; a full or read-only disk does not.
+"""
+
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar, assert_never
+
+from attrs import frozen
+
+from distcache.core.inventory import (
+    BlobDropped,
+    BlobStored,
+    BlobUsed,
+    GrantDropped,
+    GrantStored,
+    Record,
+    TagDropped,
+    TagStored,
+)
+from distcache.core.oci import Content, Digest, Kind, Repository
+
+from . import damage
+from .codec import DESCRIPTOR, DOCUMENT, REFERENCE, TEXT
+from .digests import supported
+from .errors import StoreTooNew, translated
+
+VERSION = 1
+"""Of the schema, in the database's user_version."""
+
+SCHEMA = (
+    "CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used REAL NOT NULL, "
+    "document TEXT)",
+    "CREATE TABLE tags (reference TEXT PRIMARY KEY, digest TEXT NOT NULL, "
+    "descriptor TEXT NOT NULL, checked REAL NOT NULL, etag TEXT)",
+    "CREATE INDEX tags_by_digest ON tags (digest)",
+    "CREATE TABLE grants (digest TEXT NOT NULL, kind TEXT NOT NULL, upstream TEXT NOT NULL, "
+    "name TEXT NOT NULL, PRIMARY KEY (digest, kind, upstream, name))",
+)
+
+Row = tuple[object, ...]
+T = TypeVar("T")
+
+
+@frozen
+class Held:
+    """What the index holds. `damaged` counts the rows that could not be read."""
+
+    blobs: list[BlobStored]
+    tags: list[TagStored]
+    grants: list[GrantStored]
+    damaged: int
+
+
+class Index:
+    """Made by `open_index`. `renewed`: the file was damaged and has been put aside."""
+
+    def __init__(self, connection: sqlite3.Connection, renewed: bool) -> None:
+        self.renewed = renewed
+        self._connection = connection
+        self._lock = Lock()
+
+    def load(self) -> Held:
+        """Everything; rows that cannot be read are deleted and counted."""
+        with self._lock, translated():
+            blobs, bad_blobs = self._rows("blobs", "digest, size, used, document", _blob)
+            columns = "reference, digest, descriptor, checked, etag"
+            tags, bad_tags = self._rows("tags", columns, _tag)
+            grants, bad_grants = self._rows("grants", "digest, kind, upstream, name", _grant)
+            bad = {"blobs": bad_blobs, "tags": bad_tags, "grants": bad_grants}
+            # A disk that is full or read-only must not stop the start.
+            with suppress(sqlite3.Error), self._transaction():
+                for table, rows in bad.items():
+                    statement = f"DELETE FROM {table} WHERE rowid = ?"
+                    self._connection.executemany(statement, rows)
+        return Held(blobs, tags, grants, sum(map(len, bad.values())))
+
+    def write(self, records: Iterable[Record]) -> None:
+        """All or, on StoreError, none of them; writing them again changes nothing."""
+        with self._lock, translated(), self._transaction():
+            for record in records:
+                for statement, values in _statements(record):
+                    self._connection.execute(statement, values)
+
+    def close(self) -> None:
+        with self._lock, translated():
+            self._connection.close()
+
+    def _rows(
+        self, table: str, columns: str, decode: Callable[[Row], T]
+    ) -> tuple[list[T], list[tuple[int]]]:
+        """What the rows say, and the numbers of those that say nothing."""
+        values: list[T] = []
+        damaged: list[tuple[int]] = []
+        for number, *row in self._connection.execute(f"SELECT rowid, {columns} FROM {table}"):
+            try:
+                values.append(decode(tuple(row)))
+            except ValueError:
+                damaged.append((number,))
+        return values, damaged
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # SQLite has rolled back by itself after some errors.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+
+def open_index(path: Path) -> Index:
+    """Open or create. A damaged file is put aside and a new one begun. StoreTooNew: a later
+    release wrote it. StoreError: neither can be done."""
+    with translated():
+        try:
+            return Index(_connect(path), renewed=False)
+        except (sqlite3.Error, damage.DamageError) as error:
+            if not damage.proven(error):
+                raise
+        damage.put_aside(path)
+        return Index(_connect(path), renewed=True)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        # Text is decoded row by row, so that bytes that are no UTF-8 cost one row only.
+        connection.text_factory = bytes
+        _check(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Sound, and of our schema; an empty database is given it."""
+    damage.check_pages(connection)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
+    if VERSION < version <= damage.PLAUSIBLE_VERSION:
+        raise StoreTooNew(path, version, VERSION)
+    if not found and version == 0:
+        script = ";".join(("BEGIN", *SCHEMA, f"PRAGMA user_version = {VERSION}", "COMMIT;"))
+        connection.executescript(script)
+    elif version != VERSION or not found.issuperset(sql.encode() for sql in SCHEMA):
+        raise damage.DamageError(f"not our schema, or version {version}")
+
+
+def _statements(record: Record) -> Sequence[tuple[str, Row]]:
+    match record:
+        case BlobStored(digest, size, used, document):
+            text = None if document is None else DOCUMENT.dump(document)
+            values: Row = (digest, size, used, text)
+            return [("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)", values)]
+        case BlobUsed(digest, used):
+            return [("UPDATE blobs SET used = ? WHERE digest = ?", (used, digest))]
+        case BlobDropped(digest):
+            return [
+                (f"DELETE FROM {table} WHERE digest = ?", (digest,))
+                for table in ("blobs", "tags", "grants")
+            ]
+        case TagStored(reference, descriptor, checked, etag):
+            values = (
+                REFERENCE.dump(reference),
+                descriptor.content.digest,
+                DESCRIPTOR.dump(descriptor),
+                checked,
+                None if etag is None else TEXT.dump(etag),
+            )
+            return [("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)", values)]
+        case TagDropped(reference):
+            return [("DELETE FROM tags WHERE reference = ?", (REFERENCE.dump(reference),))]
+        case GrantStored(repository, content):
+            values = (content.digest, content.kind.value, repository.upstream, repository.name)
+            return [("INSERT OR IGNORE INTO grants VALUES (?, ?, ?, ?)", values)]
+        case GrantDropped(repository, content):
+            values = (content.digest, content.kind.value, repository.upstream, repository.name)
+            where = "digest = ? AND kind = ? AND upstream = ? AND name = ?"
+            return [(f"DELETE FROM grants WHERE {where}", values)]
+        case _:
+            assert_never(record)
+
+
+def _blob(row: Row) -> BlobStored:
+    digest, size, used, document = row
+    name = _text(digest)
+    if not supported(name) or not isinstance(size, int) or size < 0:
+        raise ValueError("no blob")
+    text = None if document is None else DOCUMENT.load(_text(document))
+    return BlobStored(Digest(name), size, _time(used), text)
+
+
+def _tag(row: Row) -> TagStored:
+    key, digest, target, checked, etag = row
+    reference = REFERENCE.load(_text(key))
+    descriptor = DESCRIPTOR.load(_text(target))
+    if descriptor.content.digest != _text(digest):
+        raise ValueError("descriptor and column name two digests")
+    tag = None if etag is None else TEXT.load(_text(etag))
+    return TagStored(reference, descriptor, _time(checked), tag)
+
+
+def _grant(row: Row) -> GrantStored:
+    digest, kind, upstream, name = map(_text, row)
+    return GrantStored(Repository(upstream, name), Content(Kind(kind), Digest(digest)))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, bytes):
+        raise ValueError("no text")
+    return value.decode()
+
+
+def _time(value: object) -> float:
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise ValueError("no time")
+    return value

@@ -1,0 +1,166 @@
+"""The store: blobs as files, everything else in the index; blocking, for worker threads.
+
+The directory is one process's at a time. Files are the truth about bytes, the index about
+everything else; where they disagree after a crash, start-up goes by the files.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import frozen
+
+from distcache.core.effects import Spool
+from distcache.core.inventory import (
+    BlobDropped,
+    BlobStored,
+    GrantDropped,
+    Inventory,
+    Record,
+    TagDropped,
+)
+from distcache.core.oci import Digest
+
+from .errors import StoreError, StoreLocked, translated
+from .files import Files, Found
+from .index import Index, open_index
+from .spools import Body, FileSpool
+
+T = TypeVar("T")
+
+
+@frozen
+class Swept:
+    """What start-up put in order, for one log line; all zero after a clean stop.
+
+    `spools`: unfinished transfers deleted. `adopted`: files that had no record. `lost`:
+    records of blobs whose file is missing or, then deleted, has another size. `damaged`:
+    records that could not be read. `orphans`: tags and grants of what is not there.
+    `renewed`: the whole index was damaged and begun anew."""
+
+    spools: int
+    adopted: int
+    lost: int
+    damaged: int
+    orphans: int
+    renewed: bool
+
+
+class Store:
+    """Made by `open_store`. Operations on different digests may run at once, in any threads;
+    those on one digest are the caller's to order. Errors are StoreError."""
+
+    inventory: Inventory
+    """What was there at start, blobs before what refers to them."""
+
+    swept: Swept
+
+    def __init__(
+        self, files: Files, index: Index, resources: ExitStack, inventory: Inventory, swept: Swept
+    ) -> None:
+        """`resources` are closed with the store."""
+        self.inventory = inventory
+        self.swept = swept
+        self._files = files
+        self._index = index
+        self._resources = resources
+
+    def create(self, spool: Spool) -> FileSpool:
+        """The file for a spool of Medium.FILE."""
+        return self._files.create(spool)
+
+    def commit(self, spool: Body, digest: Digest) -> None:
+        """Make a FileSpool's or MemorySpool's bytes durable under `digest`. Readers of the
+        spool go on undisturbed; it is still to be discarded. On StoreError nothing is
+        published, and the spool is as it was."""
+        self._files.commit(spool, digest)
+
+    def delete(self, digest: Digest) -> int:
+        """Returns the bytes given back, 0 when it was gone."""
+        return self._files.delete(digest)
+
+    def open(self, digest: Digest, size: int) -> int:
+        """A descriptor to read from, for the caller to close. StoreError: missing,
+        unreadable, or not `size` bytes long."""
+        return self._files.open(digest, size)
+
+    def write(self, records: Sequence[Record]) -> None:
+        """All of them or none, in their order; again is harmless. What BlobDropped names
+        loses its grants and the tags that resolve to it."""
+        self._index.write(records)
+
+    def close(self) -> None:
+        """Let go of the directory. Open spools and descriptors stay usable."""
+        self._resources.close()
+
+
+def open_store(root: Path) -> Store:
+    """Take the directory, creating what is missing, and put in order what an earlier run
+    left. StoreLocked: another process has it. StoreTooNew: a later release wrote it.
+    StoreError: it cannot be read or written at all."""
+    with ExitStack() as stack:
+        with translated():
+            root.mkdir(parents=True, exist_ok=True)
+            lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            stack.callback(os.close, lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreLocked(root) from None
+        files = Files(root)
+        index = open_index(root / "index.sqlite")
+        stack.callback(index.close)
+        inventory, swept = _put_in_order(files, index)
+        return Store(files, index, stack.pop_all(), inventory, swept)
+
+
+def _put_in_order(files: Files, index: Index) -> tuple[Inventory, Swept]:
+    spools = files.sweep()
+    held = index.load()
+    found = files.scan()
+    whole = [blob for blob in held.blobs if _matches(blob, found)]
+    lost = {blob.digest for blob in held.blobs} - {blob.digest for blob in whole}
+    unknown = found.keys() - {blob.digest for blob in whole} - lost
+    adopted = [BlobStored(d, found[d].size, found[d].modified) for d in sorted(unknown)]
+    blobs = [*whole, *adopted]
+    there = {blob.digest for blob in blobs}
+    tags, stray_tags = _split(held.tags, lambda tag: tag.descriptor.content.digest in there)
+    grants, stray_grants = _split(held.grants, lambda grant: grant.content.digest in there)
+    fixes: list[Record] = [
+        *adopted,
+        *(BlobDropped(digest) for digest in sorted(lost) if _remove(files, digest)),
+        *(TagDropped(tag.reference) for tag in stray_tags),
+        *(GrantDropped(grant.repository, grant.content) for grant in stray_grants),
+    ]
+    # What cannot be written now is found again at the next start.
+    with suppress(StoreError):
+        index.write(fixes)
+    orphans = len(stray_tags) + len(stray_grants)
+    swept = Swept(spools, len(adopted), len(lost), held.damaged, orphans, index.renewed)
+    return Inventory((*blobs, *tags, *grants)), swept
+
+
+def _matches(blob: BlobStored, found: Mapping[Digest, Found]) -> bool:
+    file = found.get(blob.digest)
+    return file is not None and file.size == blob.size
+
+
+def _remove(files: Files, digest: Digest) -> bool:
+    """Whether no file has this name any more: one that stays would be adopted next time,
+    with the wrong size, if its record went."""
+    try:
+        files.delete(digest)
+    except StoreError:
+        return False
+    return True
+
+
+def _split(items: Iterable[T], wanted: Callable[[T], bool]) -> tuple[list[T], list[T]]:
+    yes: list[T] = []
+    no: list[T] = []
+    for item in items:
+        (yes if wanted(item) else no).append(item)
+    return yes, no

@@ -1,0 +1,202 @@
+"""JSON of the registry protocol: manifests and listings in, errors and catalogs out.
+
+Reading never raises, whatever the bytes: what is not a manifest or listing is None, and a
+descriptor that is malformed, or whose digest cannot be verified here, is left out while the
+rest counts. Bytes are never written anew from what was read: digests are over bytes.
+
+Sources: OCI image-spec 1.1 (manifest.md, image-index.md, descriptor.md), distribution-spec
+1.1 (Listing Tags, Listing Referrers, Error Codes), Docker's image manifest v2 schema 1.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from attrs import frozen
+from cattrs import Converter
+from cattrs.errors import BaseValidationError, StructureHandlerNotFoundError
+from cattrs.gen import make_dict_structure_fn, override
+
+from ..core.effects import Code
+from ..core.oci import (
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Content,
+    Descriptor,
+    Document,
+    Kind,
+    Reference,
+    TagsRef,
+)
+from . import spelling
+from .headers import media_type
+
+JSON = "application/json"
+OCTETS = "application/octet-stream"
+SIGNED_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
+
+LARGEST = 2**63 - 1
+"""Bytes; descriptors hold an int64."""
+
+_VAGUE = ("application/json", OCTETS, "binary/octet-stream")
+"""Types, besides `text/*`, that servers use for anything."""
+
+T = TypeVar("T")
+
+
+def parse_manifest(body: bytes, content_type: str | None) -> Document | None:
+    """What the cache must know of a manifest's bytes. The type is upstream's Content-Type when
+    that says something, else the JSON's own `mediaType`, else what the members show."""
+    manifest = load(body)
+    if not isinstance(manifest, dict):
+        return None
+    kind = _specific(content_type) or _own_type(manifest) or _inferred_type(manifest)
+    if kind is None or not manifest.keys() & _MEMBERS:
+        return None
+    blobs = [manifest.get("config"), *_list(manifest, "layers"), *_list(manifest, "blobs")]
+    blobs += [_schema1_layer(layer) for layer in _list(manifest, "fsLayers")]
+    children = [
+        *_descriptors(Kind.BLOB, blobs),
+        *_descriptors(Kind.MANIFEST, _list(manifest, "manifests")),
+    ]
+    return Document(kind, _unique(children))
+
+
+def parse_listing(
+    body: bytes,
+    content_type: str | None,
+    reference: Reference,
+    next_page: str | None,
+    filters: str | None,
+) -> Document | None:
+    """A page of tags or of referrers. `next_page` and `filters` come from its headers."""
+    listing = load(body)
+    if not isinstance(listing, dict):
+        return None
+    if isinstance(reference, TagsRef):
+        tags = listing.get("tags", listing)
+        if tags is not None and not _all_text(tags):
+            return None
+        return Document(media_type(content_type) or JSON, (), next_page)
+    if not isinstance(listing.get("manifests"), list):
+        return None
+    children = _descriptors(Kind.MANIFEST, listing["manifests"])
+    return Document(_specific(content_type) or OCI_INDEX, _unique(children), next_page, filters)
+
+
+def error_body(code: Code, message: str, detail: Mapping[str, str] | None = None) -> bytes:
+    """distribution-spec, Error Codes. Clients need the list to be there and not empty."""
+    error: dict[str, object] = {"code": code.value, "message": message}
+    if detail is not None:
+        error["detail"] = dict(detail)
+    return json.dumps({"errors": [error]}, separators=(",", ":")).encode() + b"\n"
+
+
+def catalog_body(repositories: Iterable[str]) -> bytes:
+    listed = {"repositories": sorted(repositories)}
+    return json.dumps(listed, separators=(",", ":")).encode() + b"\n"
+
+
+def load(body: bytes) -> Any:
+    """A JSON text in UTF-8, or None: also for what other parsers would refuse (NaN, a byte
+    order mark) and for what is nested deeper, or has longer numbers, than can be read."""
+    try:
+        return json.loads(body.decode(), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def structure(value: Any, shape: type[T]) -> T | None:
+    """`value` as an attrs class, without any coercion; None when it does not fit."""
+    try:
+        return _converter.structure(value, shape)
+    except (BaseValidationError, StructureHandlerNotFoundError, TypeError, ValueError):
+        return None
+
+
+@frozen
+class _Described:
+    digest: str
+    size: int | None = None
+    media_type: str | None = None
+
+
+def _exactly(kind: type[T]) -> Any:
+    def check(value: Any, _: Any) -> T:
+        # bool is a kind of int in Python, not in JSON.
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise TypeError(f"not {kind.__name__}")
+        return value
+
+    return check
+
+
+# One converter for all JSON. cattrs coerces ("12" becomes 12) unless told otherwise.
+_converter = Converter(detailed_validation=False)
+for _plain in (str, int, float, bool):
+    _converter.register_structure_hook(_plain, _exactly(_plain))
+_converter.register_structure_hook(
+    _Described,
+    make_dict_structure_fn(_Described, _converter, media_type=override(rename="mediaType")),
+)
+
+_MEMBERS = {"schemaVersion", "mediaType", "config", "layers", "manifests", "blobs", "fsLayers"}
+
+
+def _descriptors(kind: Kind, items: Iterable[Any]) -> list[Descriptor]:
+    found = []
+    for item in items:
+        described = structure(item, _Described) if isinstance(item, dict) else None
+        if described is None or not 0 <= (described.size or 0) <= LARGEST:
+            continue
+        digest = spelling.digest(described.digest)
+        if digest is not None:
+            type_ = media_type(described.media_type) or OCTETS
+            found.append(Descriptor(Content(kind, digest), described.size, type_))
+    return found
+
+
+def _unique(children: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    first: dict[Content, Descriptor] = {}
+    for child in children:
+        first.setdefault(child.content, child)
+    return tuple(first.values())
+
+
+def _specific(content_type: str | None) -> str | None:
+    said = media_type(content_type)
+    vague = said is None or said.lower() in _VAGUE or said.lower().startswith("text/")
+    return None if vague else said
+
+
+def _own_type(manifest: Mapping[str, Any]) -> str | None:
+    own = manifest.get("mediaType")
+    return media_type(own) if isinstance(own, str) else None
+
+
+def _inferred_type(manifest: Mapping[str, Any]) -> str | None:
+    if isinstance(manifest.get("manifests"), list):
+        return OCI_INDEX
+    if isinstance(manifest.get("fsLayers"), list):
+        return SIGNED_SCHEMA1 if "signatures" in manifest else SCHEMA1
+    if "config" in manifest or "layers" in manifest:
+        return OCI_MANIFEST
+    return None
+
+
+def _list(manifest: Mapping[str, Any], name: str) -> Sequence[Any]:
+    value = manifest.get(name)
+    return value if isinstance(value, list) else ()
+
+
+def _schema1_layer(layer: Any) -> Any:
+    return {"digest": layer.get("blobSum")} if isinstance(layer, dict) else None
+
+
+def _all_text(tags: Any) -> bool:
+    return isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)

@@ -1,0 +1,183 @@
+"""Requests to an upstream, and the heads of its answers as the core sees them.
+
+Authorization goes to the upstream's own origin and nowhere else (distribution-spec,
+"Pulling blobs", redirects; RFC 9110 §15.4). What upstream says about lengths, ranges and
+digests is checked for form here and for truth by whoever reads the body.
+"""
+
+import re
+from urllib.parse import parse_qsl, quote, urlencode
+
+from ..core.effects import UpstreamRequest
+from ..core.events import Location, Secret, UpstreamHead
+from ..core.oci import (
+    MANIFEST_TYPES,
+    OCI_INDEX,
+    Content,
+    Kind,
+    Reference,
+    ReferrersRef,
+    TagRef,
+    TagsRef,
+)
+from . import spelling, urls
+from .challenge import challenges
+from .headers import Headers, media_type, members, only, retry_after, sendable, values
+from .oci_json import JSON
+from .outgoing import Credentials, HttpRequest, compose
+from .sites import UpstreamSite
+from .urls import Url
+
+ALL_MANIFESTS = ", ".join((*MANIFEST_TYPES, "*/*"))
+"""Everything, the types of today by name: without them Hub converts to schema 1, without the
+wildcard a registry that only has schema 1 says 404. containerd sends the same set."""
+
+CODED = 502
+"""The status that the core is told for a body in a content coding. We ask for `identity`; the
+coded bytes have another length and digest than the content, and would reach clients before
+the digest is seen to be wrong."""
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes[ \t]+(?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
+_LINK = re.compile(r"<([^>]*)>(.*)", re.S)
+_REL = re.compile(r';[ \t]*rel[ \t]*=[ \t]*(?:"([^"]*)"|([^\s;"]+))', re.I)
+
+
+def request(
+    site: UpstreamSite, asked: UpstreamRequest, credentials: Credentials | None
+) -> HttpRequest:
+    """The request on the wire. `credentials` are used when `asked.authorization` is True.
+
+    Raises AssertionError when Authorization would go to another origin than the site's."""
+    url = _url(site, asked)
+    authorization = _authorization(asked, credentials)
+    if authorization is not None and url.origin != site.url.origin:
+        raise AssertionError("Authorization must not leave its origin")
+    return compose(
+        asked.method.value,
+        url,
+        ("Accept", _accept(asked.resource)),
+        ("Accept-Encoding", "identity"),
+        ("Range", f"bytes={asked.offset}-" if asked.offset else None),
+        ("If-None-Match", asked.etag),
+        ("Authorization", authorization),
+    )
+
+
+def head(
+    site: UpstreamSite, sent: HttpRequest, status: int, headers: Headers, now: float
+) -> UpstreamHead:
+    """The head of the answer to `sent`. Never raises: what is malformed counts as not said."""
+    coded = any(c.lower() != "identity" for c in members(values(headers, b"content-encoding")))
+    if coded and sent.method == "GET" and status in (200, 206):
+        return UpstreamHead(CODED)
+    length = _number(only(headers, b"content-length"))
+    part = only(headers, b"content-range") if status in (206, 416) else None
+    start, size = _content_range(part)
+    etag = only(headers, b"etag")
+    return UpstreamHead(
+        status,
+        length=None if coded else length,
+        start=start,
+        size=length if size is None and status == 200 and not coded else size,
+        digest=spelling.digest(only(headers, b"docker-content-digest") or ""),
+        media_type=media_type(only(headers, b"content-type")),
+        etag=etag if etag and sendable(etag) else None,
+        challenges=challenges(site, headers),
+        location=_location(site, sent.url, headers),
+        retry_after=retry_after(headers, now),
+    )
+
+
+def next_page(headers: Headers) -> str | None:
+    """The query string of `Link: <...>; rel="next"` (RFC 8288), for `Document.next_page`.
+
+    Only of `n` and `last`, which a client can hand back to us; a page under any other name
+    could not be asked for, and the client would be sent round in a circle."""
+    for link in members(values(headers, b"link")):
+        match = _LINK.fullmatch(link)
+        rel = _REL.search(match[2]) if match else None
+        if match is None or rel is None or "next" not in (rel[1] or rel[2] or "").lower().split():
+            continue
+        query = parse_qsl(match[1].partition("#")[0].partition("?")[2], keep_blank_values=True)
+        if query and {name for name, _ in query} <= {"n", "last"}:
+            return urlencode(query, quote_via=quote, safe="")
+    return None
+
+
+def filters(headers: Headers) -> str | None:
+    """`OCI-Filters-Applied`, for `Document.filters`."""
+    value = ", ".join(values(headers, b"oci-filters-applied"))
+    return value if sendable(value) else None
+
+
+def _url(site: UpstreamSite, asked: UpstreamRequest) -> Url:
+    if asked.location is not None:
+        url = urls.parse(asked.location.url)
+        assert url is not None, "head() makes no Location that is no URL"
+        return url
+    home = site.url
+    path = f"{home.target.rstrip('/')}/v2/{asked.repository.name}/{_endpoint(asked.resource)}"
+    return Url(home.scheme, home.host, home.port, path)
+
+
+def _endpoint(resource: Reference | Content) -> str:
+    match resource:
+        case Content(Kind.BLOB, digest):
+            return f"blobs/{digest}"
+        case Content(_, digest):
+            return f"manifests/{digest}"
+        case TagRef(tag=tag):
+            return f"manifests/{tag}"
+        case TagsRef(n=n, last=last):
+            return f"tags/list{_query(n=n, last=last)}"
+        case ReferrersRef(digest=digest, artifact_type=artifact_type):
+            return f"referrers/{digest}{_query(artifactType=artifact_type)}"
+
+
+def _query(**fields: str | int | None) -> str:
+    given = {name: value for name, value in fields.items() if value is not None}
+    return f"?{urlencode(given, quote_via=quote, safe='')}" if given else ""
+
+
+def _accept(resource: Reference | Content) -> str:
+    match resource:
+        case TagRef(accept=(_, *_) as types):
+            return ", ".join(types)
+        case TagRef() | Content(Kind.MANIFEST):
+            return ALL_MANIFESTS
+        case TagsRef():
+            return JSON
+        case ReferrersRef():
+            return OCI_INDEX
+    return "*/*"
+
+
+def _authorization(asked: UpstreamRequest, credentials: Credentials | None) -> str | None:
+    abroad = asked.location is not None and not asked.location.same_origin
+    if asked.authorization and abroad:
+        raise AssertionError("Authorization must not follow a redirect to another origin")
+    if isinstance(asked.authorization, Secret):
+        return f"Bearer {asked.authorization.value}"
+    return credentials.basic() if asked.authorization and credentials else None
+
+
+def _location(site: UpstreamSite, here: Url, headers: Headers) -> Location | None:
+    value = only(headers, b"location")
+    there = urls.parse(value, here) if value else None
+    if there is None:
+        return None
+    allowed = urls.may_lead(site.url, here, there, site.allow_private_redirects)
+    return Location(str(there), there.origin == site.url.origin, allowed)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None
+
+
+def _content_range(text: str | None) -> tuple[int, int | None]:
+    """(first byte's offset, size of the whole or None); RFC 9110 §14.4."""
+    match = _CONTENT_RANGE.fullmatch(text or "")
+    if match is None:
+        return 0, None
+    return int(match[1] or 0), None if match[2] == "*" else int(match[2])

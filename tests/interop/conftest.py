@@ -1,0 +1,118 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.interop.catalog import Catalog
+from tests.interop.clients import Client, Ctr, Docker, Podman, Skopeo, containerd, dockerd
+from tests.interop.tools import need
+from tests.interop.upstream import Mode, Registry, Upstream, registry, watched
+from tests.support.cache import CacheServer
+from tests.support.processes import free_port
+
+Registries = Callable[[Mode], Registry]
+Upstreams = Callable[[Mode], Upstream]
+Caches = Callable[[dict[str, object]], CacheServer]
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return Catalog()
+
+
+@pytest.fixture(scope="session")
+def registries(
+    tmp_path_factory: pytest.TempPathFactory, catalog: Catalog
+) -> Iterator[Registries]:
+    """Registries over one storage directory, each mode started at its first use."""
+    base = tmp_path_factory.mktemp("registries")
+    running: dict[Mode, Registry] = {}
+    with ExitStack() as stack:
+
+        def obtain(mode: Mode) -> Registry:
+            if mode not in running:
+                need("docker-registry", "htpasswd", "openssl", "zstd")
+                started = registry(mode, base / mode.value, base / "storage")
+                running[mode] = stack.enter_context(started)
+            return running[mode]
+
+        def filled(mode: Mode) -> Registry:
+            first = Mode.PLAIN not in running
+            plain = obtain(Mode.PLAIN)
+            if first:
+                catalog.push_all(plain.port)
+            return obtain(mode)
+
+        yield filled
+
+
+@pytest.fixture
+def upstreams(registries: Registries) -> Iterator[Upstreams]:
+    """Each call taps the mode's registry anew, for this test alone."""
+    with ExitStack() as stack:
+        yield lambda mode: stack.enter_context(watched(registries(mode)))
+
+
+@pytest.fixture
+def upstream(upstreams: Upstreams) -> Upstream:
+    return upstreams(Mode.PLAIN)
+
+
+@pytest.fixture
+def caches(tmp_path: Path) -> Iterator[Caches]:
+    """Starts a cache with an empty store per call; the argument is its `proxy` section."""
+    with ExitStack() as stack:
+        count = 0
+
+        def start(proxy: dict[str, object]) -> CacheServer:
+            nonlocal count
+            count += 1
+            cache = CacheServer(tmp_path / f"cache{count}", proxy)
+            cache.start()
+            stack.callback(cache.stop)
+            return cache
+
+        yield start
+
+
+@pytest.fixture
+def cache(upstream: Upstream, caches: Caches) -> CacheServer:
+    """A cache whose default upstream is the open registry."""
+    return caches(upstream.proxy)
+
+
+@pytest.fixture(scope="session")
+def skopeo(tmp_path_factory: pytest.TempPathFactory) -> Skopeo:
+    need("skopeo")
+    return Skopeo(tmp_path_factory.mktemp("skopeo") / "copy")
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    need("podman", root=True)
+    client = Podman(tmp_path_factory.mktemp("podman"))
+    yield client
+    client.unmount()
+
+
+@pytest.fixture(scope="session")
+def ctr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ctr]:
+    need("containerd", "ctr", root=True)
+    with containerd(tmp_path_factory.mktemp("containerd"), free_port()) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    need("dockerd", "docker", "containerd", root=True)
+    with dockerd(tmp_path_factory.mktemp("docker"), free_port()) as client:
+        yield client
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest) -> Client:
+    """The client whose name the test is parametrized with, its store empty."""
+    chosen: Client = request.getfixturevalue(request.param)
+    chosen.forget()
+    return chosen

@@ -1,0 +1,75 @@
+"""What a wiretap can do to an answer, and where a test can hold one."""
+
+import threading
+
+from attrs import define, field, frozen
+
+PATIENCE = 60.0
+"""Seconds after which a gate gives way, so that a failing test ends."""
+
+
+@define(eq=False)
+class Gate:
+    """Holds an answer after `at` bytes of its body until the test opens it."""
+
+    at: int
+    _reached: threading.Event = field(factory=threading.Event, init=False)
+    _opened: threading.Event = field(factory=threading.Event, init=False)
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def await_reached(self) -> None:
+        """Block until exactly `at` bytes have gone out."""
+        assert self._reached.wait(PATIENCE), "upstream's answer never came this far"
+
+    def pass_through(self) -> None:
+        """The wiretap's side."""
+        self._reached.set()
+        self._opened.wait(PATIENCE)
+
+
+@frozen
+class Fault:
+    """Befalls the next `times` answers to `method` whose path contains `path`.
+
+    Offsets count bytes of the answer's body. `cut`: close the connection there; `corrupt`:
+    invert the byte there; `gate`: hold there; `status`: answer this instead, with `headers`
+    and without asking anyone."""
+
+    path: str
+    method: str = "GET"
+    times: int = 1
+    cut: int | None = None
+    corrupt: int | None = None
+    gate: Gate | None = None
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@define
+class Plan:
+    """Faults in the order in which they were planned; each is used up by matching requests."""
+
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    _left: list[tuple[Fault, int]] = field(factory=list, init=False)
+
+    def add(self, fault: Fault) -> None:
+        with self._lock:
+            self._left.append((fault, fault.times))
+
+    def take(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            for place, (fault, left) in enumerate(self._left):
+                if fault.method == method and fault.path in path:
+                    self._left[place] = (fault, left - 1)
+                    if left == 1:
+                        del self._left[place]
+                    return fault
+        return None
+
+    def open_gates(self) -> None:
+        with self._lock:
+            for fault, _ in self._left:
+                if fault.gate is not None:
+                    fault.gate.open()

@@ -1,0 +1,96 @@
+"""Server processes for black-box tests: free ports, bounded waits, orderly ends."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attrs import define, field
+
+READY = 30.0
+"""Seconds a server gets to listen; a loaded two-core machine stays far below."""
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+class ServerDied(Exception):
+    """The process ended, or did not listen in time; the message holds its output's end."""
+
+
+@define
+class Server:
+    """One server process that listens on `port`; its output goes to the file `output`."""
+
+    command: Sequence[str]
+    port: int
+    output: Path
+    environment: Mapping[str, str] | None = None
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start and wait until the port takes connections. Raises ServerDied."""
+        with self.output.open("ab") as sink:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=self.environment,
+                start_new_session=True,
+            )
+        try:
+            self._await_port(self.process)
+        except ServerDied:
+            self.kill()
+            raise
+
+    def stop(self, grace: float = 20.0) -> int:
+        """SIGTERM, SIGKILL after `grace` seconds; the exit status. Harmless when not running."""
+        return self._end(signal.SIGTERM, grace)
+
+    def kill(self) -> int:
+        """SIGKILL: nothing in the process gets a chance to tidy up."""
+        return self._end(signal.SIGKILL, 20.0)
+
+    def text(self) -> str:
+        return self.output.read_text(errors="replace") if self.output.exists() else ""
+
+    def _await_port(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + READY
+        while not listening(self.port):
+            if process.poll() is not None:
+                raise ServerDied(f"exit status {process.returncode}\n{self.text()[-4000:]}")
+            if time.monotonic() > deadline:
+                raise ServerDied(f"not listening after {READY} s\n{self.text()[-4000:]}")
+            time.sleep(0.02)
+
+    def _end(self, number: signal.Signals, grace: float) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(number)
+        try:
+            return process.wait(grace)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
