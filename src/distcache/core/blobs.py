@@ -62,9 +62,7 @@ def stored(state: State, content: Content) -> Blob | None:
     return blob
 
 
-def add(
-    state: State, digest: Digest, size: int, document: Document | None, used: Time
-) -> None:
+def add(state: State, digest: Digest, size: int, document: Document | None, used: Time) -> None:
     """Its bytes are durable now. The same digest again may bring the document along."""
     old = state.blobs.get(digest)
     if old is None:

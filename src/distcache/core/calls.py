@@ -133,9 +133,11 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     challenge = state.schemes.get(call.repository)
     abroad = call.location is not None and not call.location.same_origin
     if challenge is None or abroad:
-        return _ask(state, owner, evolve(call, token=None), None)
+        _ask(state, owner, evolve(call, token=None), None)
+        return None
     if not challenge.bearer:
-        return _ask(state, owner, evolve(call, token=None), True)
+        _ask(state, owner, evolve(call, token=None), True)
+        return None
     key = TokenKey(call.repository.upstream, challenge)
     known = tokens.want(state, key, owner, now)
     if isinstance(known, Failure):
@@ -146,7 +148,8 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
         waits = step(TRANSITIONS, call.state, CallInput.TOKEN_WANTED)
         state.calls[owner] = evolve(call, state=waits, fetch=None)
         return None
-    return _ask(state, owner, call, known)
+    _ask(state, owner, call, known)
+    return None
 
 
 def _ask(state: State, owner: Owner, call: Call, authorization: Secret | bool | None) -> None:

@@ -28,6 +28,9 @@ class Deadlines:
     def clear(self, key: Hashable) -> None:
         self._due.pop(key, None)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._due
+
     def first(self) -> Time | None:
         """The earliest deadline."""
         heap = self._heap

@@ -40,6 +40,7 @@ class FillInput(Enum):
     RIGHT = "right"
     RIGHT_UNKEPT = "right-unkept"
     CUT = "cut"
+    REWIND = "rewind"
     RETRY = "retry"
     COMMIT_FAILED = "commit-failed"
 
@@ -55,6 +56,7 @@ TRANSITIONS = {
     (_S.STREAMING, _I.RIGHT): _S.COMMITTING,
     (_S.STREAMING, _I.RIGHT_UNKEPT): _S.KEEPING,
     (_S.STREAMING, _I.CUT): _S.BACKOFF,
+    (_S.STREAMING, _I.REWIND): _S.REQUESTING,
     (_S.VERIFYING, _I.RIGHT): _S.COMMITTING,
     (_S.VERIFYING, _I.RIGHT_UNKEPT): _S.KEEPING,
     (_S.VERIFYING, _I.CUT): _S.BACKOFF,
@@ -215,13 +217,32 @@ def cut(state: State, key: FillKey, failure: Failure, now: Time) -> Failure | No
     spent = fill.attempts >= state.limits.attempts
     if failure.definite or not worth or spent or failure.cause is Cause.TOO_LARGE:
         return failure
+    pause(state, key, now, failure.retry_after)
+    return None
+
+
+def pause(state: State, key: FillKey, now: Time, retry_after: int | None = None) -> None:
+    """Try again a little later."""
+    calls.finish(state, key)
+    fill = state.fills[key]
     attempts = fill.attempts + 1
-    digest = content_of(key).digest
-    wait = retry.delay(digest, attempts, state.limits, failure.retry_after)
+    wait = retry.delay(content_of(key).digest, attempts, state.limits, retry_after)
     after = step(TRANSITIONS, fill.state, FillInput.CUT)
     state.fills[key] = evolve(fill, state=after, attempts=attempts)
     state.deadlines.set((key, "retry"), now + wait)
-    return None
+
+
+def rewind(state: State, key: Relay, first: int, now: Time) -> Failure | None:
+    """Its only reader turned out to want nothing before `first`: begin again so that the
+    window need not hold what nobody reads."""
+    calls.finish(state, key)
+    fill = state.fills[key]
+    state.emit(DiscardSpool(fill.spool))
+    spool = evolve(fill.spool, number=state.number(), first=first)
+    after = step(TRANSITIONS, fill.state, FillInput.REWIND)
+    fill = evolve(fill, state=after, spool=spool, have=0)
+    state.fills[key] = fill
+    return _request(state, key, fill, now)
 
 
 def again(state: State, key: FillKey, now: Time) -> Failure | None:

@@ -114,7 +114,9 @@ def on_answer(state: State, key: ByDigest, head: UpstreamHead, now: Time) -> Non
         return
     del state.probes[key]
     grant(state, key.repository, key.content)
-    descriptor = Descriptor(key.content, head.length, head.media_type or OCTETS)
+    # A manifest's type matters: without one, the manifest itself must be looked into.
+    kind = OCTETS if key.content.kind is Kind.BLOB else head.media_type or ""
+    descriptor = Descriptor(key.content, head.length, kind)
     state.wake(asked.waiters, Resolved(descriptor, head.status))
 
 

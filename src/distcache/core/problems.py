@@ -43,9 +43,7 @@ NOT_A_DOCUMENT = Failure(fault="something that is not a manifest or listing")
 WRONG_RANGE = Failure(fault="another range than asked for")
 
 
-def problem(
-    failure: Failure, repository: Repository, resource: Reference | Content
-) -> Problem:
+def problem(failure: Failure, repository: Repository, resource: Reference | Content) -> Problem:
     """The answer for a client that waited for `resource`."""
     upstream = repository.upstream
     if failure.absent:
@@ -60,9 +58,7 @@ def problem(
             return Problem(429, Code.TOOMANYREQUESTS, f"{upstream} limits our requests", wait)
     if failure.cause is Cause.TIMEOUT:
         return Problem(504, Code.UNAVAILABLE, f"{upstream} did not answer in time")
-    return Problem(
-        502, Code.UNAVAILABLE, f"{upstream} {_trouble(failure)}", failure.retry_after
-    )
+    return Problem(502, Code.UNAVAILABLE, f"{upstream} {_trouble(failure)}", failure.retry_after)
 
 
 def _unknown(resource: Reference | Content) -> Code:

@@ -8,7 +8,7 @@ S = TypeVar("S", bound=Enum)
 I = TypeVar("I", bound=Enum)  # noqa: E741 - the input alphabet
 
 
-class MissingCell(AssertionError):
+class MissingCellError(AssertionError):
     """The machine was given an input that its state does not know."""
 
 
@@ -17,4 +17,4 @@ def step(table: Mapping[tuple[S, I], S], state: S, put: I) -> S:
     try:
         return table[state, put]
     except KeyError:
-        raise MissingCell(f"{state} does not know {put}") from None
+        raise MissingCellError(f"{state} does not know {put}") from None

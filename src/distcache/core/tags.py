@@ -64,7 +64,8 @@ TRANSITIONS = {
 @frozen
 class Tag:
     """`descriptor` is what upstream last confirmed, at `checked`; `journalled` the `checked`
-    that the journal knows. `until` ends GONE. `have` bytes of a document are in so far. `waiters` wait while REVALIDATING."""
+    that the journal knows. `until` ends GONE. `have` bytes of a document
+    are in so far. `waiters` wait while REVALIDATING."""
 
     state: TagState
     descriptor: Descriptor | None = None
@@ -210,9 +211,7 @@ def forget(state: State, reference: Reference, put: TagInput) -> None:
         state.tags[reference] = Tag(after, waiters=tag.waiters)
 
 
-def _ask(
-    state: State, reference: Reference, tag: Tag, method: Method, now: Time
-) -> Failure | None:
+def _ask(state: State, reference: Reference, tag: Tag, method: Method, now: Time) -> Failure | None:
     if method is Method.HEAD and isinstance(reference, TagRef):
         return calls.start(state, reference, Call(method, reference.repository, reference), now)
     limit = state.limits.manifest if isinstance(reference, TagRef) else state.limits.listing

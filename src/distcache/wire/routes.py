@@ -19,7 +19,7 @@ from ..core import ranges
 from ..core.effects import Code
 from ..core.oci import Content, Kind, ReferrersRef, Repository, TagRef, TagsRef
 from ..core.pull import ByDigest, Catalog, Method, Pull, RangeSpec
-from . import accept, spelling
+from . import accept, spelling, urls
 from .headers import Headers, only, values
 from .replies import PING, ROOT, Reply, refusal
 from .sites import UpstreamSite as UpstreamSite
@@ -176,13 +176,9 @@ def _ranges(headers: Headers) -> tuple[RangeSpec, ...]:
 
 
 def _take_apart(target: bytes, headers: Headers) -> _Request:
-    text = target.decode("latin-1")
-    host = only(headers, b"host") or ""
-    absolute = re.match(r"https?://([^/?#]*)", text, re.I)
-    if absolute:
-        # The target's authority comes before Host (RFC 9112 §3.2.2).
-        host, text = absolute[1], text[absolute.end() :]
-        text = text if text.startswith("/") else f"/{text}"
+    authority, text = urls.origin_form(target.decode("latin-1"))
+    # The target's authority comes before Host (RFC 9112 §3.2.2).
+    host = authority if authority is not None else only(headers, b"host") or ""
     path, _, query = text.partition("#")[0].partition("?")
     fields: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):

@@ -78,6 +78,16 @@ def parse(text: str, base: Url | None = None) -> Url | None:
     return Url(parts.scheme, host, port or _PORTS[parts.scheme], path + query)
 
 
+def origin_form(target: str) -> tuple[str | None, str]:
+    """A request-target (RFC 9112 §3.2) as (authority of the absolute form or None, path and
+    query)."""
+    absolute = re.match(r"https?://([^/?#]*)", target, re.I)
+    if absolute is None:
+        return None, target
+    rest = target[absolute.end() :]
+    return absolute[1], rest if rest.startswith("/") else f"/{rest}"
+
+
 def zone(host: str) -> Zone:
     """Addresses in every spelling that resolvers take (`127.1`, `0x7f000001`, `::ffff:7f00:1`),
     and the names that never leave a machine or a site."""

@@ -1,0 +1,316 @@
+"""What is done about a pull that waits: answered now, or let wait for the right thing.
+
+Called when the pull arrives and again whenever what it waited for has changed. Reads all
+machines, starts tag checks, probes and fills, and writes the one Decision that header, log
+and metrics show.
+"""
+
+from attrs import evolve
+
+from . import blobs, conditions, exchanges, fills, freshness, grants, problems, ranges, tags
+from .blobs import Blob
+from .decision import Decision, Fwd, Outcome
+from .effects import AnswerHead, Code, Finish, Problem, Respond
+from .exchanges import Exchange
+from .grants import OCTETS
+from .oci import Content, Descriptor, Document, Kind, Reference, Repository, Time
+from .problems import Failure
+from .pull import ByDigest, Catalog, Method
+from .state import Look, News, Relay, State
+from .tags import TagState
+
+CATALOG_PAGE = 1000
+"""Repositories of a catalog's page when the client names no number."""
+
+
+def look(state: State, number: int, now: Time) -> None:
+    """Decide about a WAITING exchange."""
+    x = state.exchanges[number]
+    target = x.pull.target
+    if state.draining:
+        _refuse(state, number, x, problems.DRAINING, now)
+    elif isinstance(target, Catalog):
+        _catalog(state, number, x, target, now)
+    elif isinstance(target, ByDigest):
+        _content(state, number, x, target.repository, target.content, now)
+    elif x.descriptor is not None:
+        _content(state, number, x, target.repository, x.descriptor.content, now)
+    else:
+        _reference(state, number, x, target, now)
+
+
+def hear(state: State, number: int, news: News, now: Time) -> None:
+    """What a WAITING exchange waited for has an outcome."""
+    x = state.exchanges[number]
+    if isinstance(news, Look):
+        look(state, number, now)
+        return
+    target = x.pull.target
+    assert not isinstance(target, Catalog)
+    if isinstance(news, Failure):
+        fail(state, number, news, now)
+        return
+    x = evolve(x, fwd_status=news.status, on=None)
+    if isinstance(x.pull.target, ByDigest) or x.descriptor is not None:
+        x = evolve(x, probed=news.descriptor)
+    else:
+        x = evolve(x, descriptor=news.descriptor, checked=now)
+    state.exchanges[number] = x
+    look(state, number, now)
+
+
+def fail(state: State, number: int, failure: Failure, now: Time) -> None:
+    """Upstream could not say, or said no: something older where policy lets it, else the
+    truth."""
+    x = state.exchanges[number]
+    target = x.pull.target
+    assert not isinstance(target, Catalog)
+    if isinstance(target, ByDigest):
+        _refuse(state, number, x, _told(failure, target.repository, target.content), now, failure)
+        return
+    if x.descriptor is None and not failure.definite:
+        older = tags.usable_on_error(state, target, now)
+        if older is not None and blobs.stored(state, older.content) is not None:
+            checked = state.tags[target].checked
+            x = evolve(x, descriptor=older, stale=True, checked=checked, on=None)
+            state.exchanges[number] = evolve(x, fwd_status=failure.status)
+            look(state, number, now)
+            return
+    _refuse(state, number, x, _told(failure, target.repository, target), now, failure)
+
+
+def _told(failure: Failure, repository: Repository, what: Reference | Content) -> Problem:
+    return problems.problem(failure, repository, what)
+
+
+def _reference(state: State, number: int, x: Exchange, reference: Reference, now: Time) -> None:
+    tag = tags.lookup(state, reference, now)
+    if tag is not None and tag.state is TagState.GONE:
+        gone = problems.problem(Failure(404), reference.repository, reference)
+        _refuse(state, number, x, gone, now)
+        return
+    if tag is not None and tag.descriptor is not None and tag.state is TagState.FRESH:
+        state.exchanges[number] = evolve(x, descriptor=tag.descriptor, checked=tag.checked)
+        look(state, number, now)
+        return
+    if state.config.offline:
+        held = tag.descriptor if tag is not None else None
+        if tag is None or held is None or blobs.stored(state, held.content) is None:
+            _refuse(state, number, x, problems.OFFLINE, now)
+            return
+        x = evolve(x, descriptor=held, checked=tag.checked, stale=True)
+        state.exchanges[number] = x
+        look(state, number, now)
+        return
+    known = tag is not None and tag.descriptor is not None
+    joined = tags.check(state, number, reference, now)
+    x = evolve(x, fwd=Fwd.STALE if known else Fwd.URI_MISS)
+    if isinstance(joined, Failure):
+        state.exchanges[number] = x
+        fail(state, number, joined, now)
+    else:
+        exchanges.wait(state, number, evolve(x, collapsed=joined), reference, now)
+
+
+def _content(
+    state: State, number: int, x: Exchange, repository: Repository, content: Content, now: Time
+) -> None:
+    """`content` under `repository`; a resolved reference is a grant of its own."""
+    blob = blobs.stored(state, content)
+    resolved = x.descriptor is not None or x.probed is not None
+    may = resolved or grants.granted(state, repository, content)
+    if may and blob is not None:
+        _serve_stored(state, number, x, content, blob, now)
+        return
+    fill = state.fills.get(content)
+    bodiless = _bodiless(x, content)
+    if may and bodiless and _serve_described(state, number, x, now):
+        return
+    relay = Relay(number, content)
+    if may and relay in state.fills:
+        _serve_filling(state, number, x, relay, now)
+        return
+    if may and fill is not None and number in fill.readers:
+        _serve_filling(state, number, x, content, now)
+        return
+    if state.config.offline:
+        _refuse(state, number, x, problems.OFFLINE, now)
+        return
+    forwarded = evolve(x, fwd=x.fwd or Fwd.URI_MISS)
+    known = blob is not None or fill is not None
+    described = x.probed is not None or x.descriptor is not None
+    if (bodiless and not described) or (known and not may):
+        joined = grants.probe(state, number, ByDigest(repository, content), now)
+        _await(state, number, forwarded, joined, ByDigest(repository, content), now)
+        return
+    joined = fills.join(state, number, repository, content, now)
+    _await(state, number, forwarded, joined, content, now)
+
+
+def _await(
+    state: State,
+    number: int,
+    x: Exchange,
+    joined: Failure | bool,
+    on: ByDigest | Content,
+    now: Time,
+) -> None:
+    if isinstance(joined, Failure):
+        state.exchanges[number] = x
+        fail(state, number, joined, now)
+        return
+    exchanges.wait(state, number, evolve(x, collapsed=x.collapsed or joined), on, now)
+    if joined and isinstance(on, Content):
+        _serve_filling(state, number, state.exchanges[number], on, now)
+
+
+def _bodiless(x: Exchange, content: Content) -> bool:
+    """Whether the answer is all head: nothing need be fetched for it."""
+    if x.pull.method is Method.HEAD:
+        return True
+    return conditions.not_modified(x.pull.if_none_match, content.digest)
+
+
+def _serve_stored(
+    state: State, number: int, x: Exchange, content: Content, blob: Blob, now: Time
+) -> None:
+    blobs.touch(state, content.digest, now)
+    kind = blob.document.media_type if blob.document and content.kind is not Kind.BLOB else OCTETS
+    descriptor = Descriptor(content, blob.size, kind)
+    reading = evolve(x, reading=content.digest, on=None)
+    document = blob.document if content.kind is Kind.LISTING else None
+    _answer(state, number, reading, descriptor, document, now, stored=x.fwd is not None)
+
+
+def _serve_described(state: State, number: int, x: Exchange, now: Time) -> bool:
+    """From upstream's HEAD alone, if it said how long the content is."""
+    descriptor = x.probed or x.descriptor
+    if descriptor is None or descriptor.size is None or not descriptor.media_type or x.stale:
+        return False
+    _answer(state, number, x, descriptor, None, now, stored=False)
+    return True
+
+
+def _serve_filling(state: State, number: int, x: Exchange, key: Content | Relay, now: Time) -> None:
+    """Answer from a running fill as soon as enough is known; else go on waiting."""
+    fill = state.fills[key]
+    content = fills.content_of(key)
+    if fill.status is None or (content.kind is not Kind.BLOB and not fill.right):
+        return
+    if fill.size is None and not _chunked(x):
+        return
+    if fill.size == 0 and not fill.right:
+        return  # a complete answer before the digest is known
+    document = fill.document
+    kind = document.media_type if document else OCTETS
+    descriptor = Descriptor(content, fill.size, kind)
+    x = evolve(x, on=key, fwd_status=x.fwd_status or fill.status)
+    listing = document if content.kind is Kind.LISTING else None
+    _answer(state, number, x, descriptor, listing, now, stored=not isinstance(key, Relay))
+    served = state.exchanges.get(number)
+    if isinstance(key, Relay) and served is not None and fill.spool.first < served.first:
+        fills.rewind(state, key, served.first, now)
+
+
+def _chunked(x: Exchange) -> bool:
+    """Whether the whole may be sent although its length is not known."""
+    return x.pull.chunked and x.pull.method is Method.GET and not x.pull.ranges
+
+
+def _answer(
+    state: State,
+    number: int,
+    x: Exchange,
+    descriptor: Descriptor,
+    document: Document | None,
+    now: Time,
+    *,
+    stored: bool,
+) -> None:
+    """The head for content that is there, or coming; then its body."""
+    pull = x.pull
+    size = descriptor.size
+    digest = descriptor.content.digest
+    head = AnswerHead(
+        200,
+        _decision(state, x, now, stored=stored),
+        size,
+        descriptor,
+        age=None if x.checked is None else int(freshness.age(x.checked, now)),
+        document=document,
+    )
+    if conditions.not_modified(pull.if_none_match, digest):
+        _complete(state, number, x, evolve(head, status=304, length=0), now)
+        return
+    if pull.method is Method.HEAD:
+        _complete(state, number, x, head, now)
+        return
+    span = None
+    ranged = pull.ranges and descriptor.content.kind is Kind.BLOB
+    if size is not None and ranged and conditions.range_applies(pull.if_range, digest):
+        span = ranges.select(pull.ranges, size)
+    if isinstance(span, ranges.Unsatisfiable):
+        beyond = Problem(416, Code.SIZE_INVALID, f"the content has {size} bytes")
+        _complete(
+            state, number, x, evolve(head, status=416, length=0, size=size, problem=beyond), now
+        )
+        return
+    first, stop = (0, size) if span is None else (span.start, span.stop)
+    if span is not None:
+        head = evolve(head, status=206, length=stop and stop - first, size=size, span=span)
+    state.emit(Respond(number, head))
+    exchanges.answered(state, number, x, first, stop)
+    exchanges.pump(state, number, now)
+
+
+def _complete(state: State, number: int, x: Exchange, head: AnswerHead, now: Time) -> None:
+    """An answer without content."""
+    state.emit(Respond(number, head))
+    state.emit(Finish(number))
+    state.exchanges[number] = evolve(x, reading=None)
+    exchanges.close(state, number, now)
+
+
+def _refuse(
+    state: State,
+    number: int,
+    x: Exchange,
+    problem: Problem,
+    now: Time,
+    failure: Failure | None = None,
+) -> None:
+    status = failure.status if failure else x.fwd_status
+    x = evolve(x, fwd_status=status, stale=False, checked=None)
+    head = AnswerHead(problem.status, _decision(state, x, now, stored=False), problem=problem)
+    _complete(state, number, x, head, now)
+
+
+def _decision(state: State, x: Exchange, now: Time, *, stored: bool) -> Decision:
+    ttl = None
+    target = x.pull.target
+    if x.checked is not None and not isinstance(target, ByDigest | Catalog):
+        lifetime = state.config.upstreams[target.repository.upstream].tag_ttl
+        left = lifetime - freshness.age(x.checked, now)
+        ttl = int(left) if x.stale or lifetime else None
+    if x.fwd is None:
+        return Decision(Outcome.HIT, ttl=ttl, stale_if_error=x.stale)
+    return Decision(Outcome.FWD, x.fwd, x.fwd_status, x.collapsed, stored, ttl, x.stale)
+
+
+def _catalog(state: State, number: int, x: Exchange, target: Catalog, now: Time) -> None:
+    names = sorted({_name(state, r) for holders in state.grants.values() for r in holders})
+    after = [n for n in names if target.last is None or n > target.last]
+    count = CATALOG_PAGE if target.n is None else target.n
+    head = AnswerHead(
+        200,
+        _decision(state, x, now, stored=False),
+        repositories=tuple(after[:count]),
+        more=0 < count < len(after),
+    )
+    _complete(state, number, x, head, now)
+
+
+def _name(state: State, repository: Repository) -> str:
+    """As a client of this cache spells it."""
+    only = len(state.config.upstreams) == 1
+    return repository.name if only else f"{repository.upstream}/{repository.name}"

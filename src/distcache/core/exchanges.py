@@ -1,0 +1,188 @@
+"""The Exchange machine: one client's pull, from the question to the last byte.
+
+WAITING has sent nothing. Once the head is out the window `[first, stop)` is fixed and the
+exchange is SENDING (one SendBody outstanding: the credit) or IDLE (nothing to send yet). It
+is CLOSED, and its record gone, with Finish, Abort or ClientClosed.
+"""
+
+from enum import Enum
+
+from attrs import evolve, frozen
+
+from . import blobs, fills, grants, tags
+from .decision import Fwd
+from .effects import Abort, Finish, SendBody, Source, Stored
+from .oci import Content, Descriptor, Digest, Time
+from .pull import ByDigest, Pull, Span
+from .state import Owner, Relay, State
+from .tables import step
+
+
+class ExchangeState(Enum):
+    WAITING = "waiting"
+    SENDING = "sending"
+    IDLE = "idle"
+    CLOSED = "closed"
+
+    __hash__ = object.__hash__
+
+
+class ExchangeInput(Enum):
+    ANSWERED = "answered"
+    SEND = "send"
+    SENT = "sent"
+    END = "end"
+    UNSENT = "unsent"
+
+    __hash__ = object.__hash__
+
+
+_S, _I = ExchangeState, ExchangeInput
+TRANSITIONS = {
+    (_S.WAITING, _I.ANSWERED): _S.IDLE,
+    (_S.WAITING, _I.END): _S.CLOSED,
+    (_S.IDLE, _I.SEND): _S.SENDING,
+    (_S.IDLE, _I.END): _S.CLOSED,
+    (_S.SENDING, _I.SENT): _S.IDLE,
+    (_S.SENDING, _I.END): _S.CLOSED,
+    (_S.SENDING, _I.UNSENT): _S.WAITING,
+}
+
+
+@frozen
+class Exchange:
+    """`on` is what it waits for or reads from; `descriptor` what its reference resolved to (a
+    reference resolved once is not asked again); `probed` what a probe learnt. `stop` None:
+    to the end, wherever that is. `turns` counts decisions taken anew. `fwd`, `fwd_status`,
+    `collapsed` and `stale` go into the Decision."""
+
+    pull: Pull
+    state: ExchangeState = ExchangeState.WAITING
+    on: Owner | None = None
+    descriptor: Descriptor | None = None
+    probed: Descriptor | None = None
+    reading: Digest | None = None
+    first: int = 0
+    stop: int | None = None
+    pos: int = 0
+    credit: int | None = None
+    turns: int = 0
+    fwd: Fwd | None = None
+    fwd_status: int | None = None
+    collapsed: bool = False
+    stale: bool = False
+    checked: Time | None = None
+
+
+def wait(state: State, number: int, x: Exchange, on: Owner, now: Time) -> None:
+    """Until `on` has news, or the time for an answer is up."""
+    state.exchanges[number] = evolve(x, on=on)
+    if ("answer", number) not in state.deadlines:
+        state.deadlines.set(("answer", number), now + state.limits.answer)
+
+
+def answered(state: State, number: int, x: Exchange, first: int, stop: int | None) -> None:
+    """The head is out: from now on it only streams."""
+    after = step(TRANSITIONS, x.state, ExchangeInput.ANSWERED)
+    state.deadlines.clear(("answer", number))
+    if x.reading is not None:
+        blobs.read(state, x.reading, +1)
+    state.exchanges[number] = evolve(x, state=after, first=first, stop=stop, pos=first)
+
+
+def pump(state: State, number: int, now: Time) -> None:
+    """Send what can be sent, or end."""
+    x = state.exchanges[number]
+    if x.state is not ExchangeState.IDLE:
+        return
+    source, available, end = _source(state, x)
+    stop = end if x.stop is None else x.stop
+    if stop is not None and x.pos >= stop:
+        state.emit(Finish(number))
+        close(state, number, now)
+        return
+    if source is None:
+        abort(state, number, now)
+        return
+    upto = available if stop is None else min(available, stop)
+    if upto > x.pos:
+        after = step(TRANSITIONS, x.state, ExchangeInput.SEND)
+        state.exchanges[number] = evolve(x, state=after, credit=upto)
+        state.emit(SendBody(number, source, Span(x.pos, upto)))
+
+
+def sent(state: State, number: int, stop: int, now: Time) -> None:
+    x = state.exchanges[number]
+    assert x.credit == stop, (number, stop)
+    after = step(TRANSITIONS, x.state, ExchangeInput.SENT)
+    state.exchanges[number] = evolve(x, state=after, pos=stop, credit=None)
+    pump(state, number, now)
+
+
+def unsent(state: State, number: int, now: Time) -> Exchange:
+    """Nothing of the answer went out: it may be decided anew."""
+    x = state.exchanges[number]
+    after = step(TRANSITIONS, x.state, ExchangeInput.UNSENT)
+    _let_go(state, number, x, now)
+    x = Exchange(x.pull, after, turns=x.turns + 1)
+    state.exchanges[number] = x
+    return x
+
+
+def release(state: State, number: int, now: Time) -> None:
+    """It no longer waits for what it waited for."""
+    x = state.exchanges[number]
+    _let_go(state, number, x, now)
+    state.exchanges[number] = evolve(x, on=None)
+
+
+def publish(state: State, number: int, digest: Digest) -> None:
+    """What it is being sent from has become a stored blob."""
+    x = state.exchanges[number]
+    stop = state.blobs[digest].size if x.stop is None else x.stop
+    state.exchanges[number] = evolve(x, on=None, reading=digest, stop=stop)
+    blobs.read(state, digest, +1)
+
+
+def abort(state: State, number: int, now: Time) -> None:
+    state.emit(Abort(number))
+    close(state, number, now)
+
+
+def close(state: State, number: int, now: Time) -> None:
+    """It ends: let go of everything it held or waited for."""
+    x = state.exchanges.pop(number)
+    step(TRANSITIONS, x.state, ExchangeInput.END)
+    state.deadlines.clear(("answer", number))
+    _let_go(state, number, x, now)
+
+
+def _let_go(state: State, number: int, x: Exchange, now: Time) -> None:
+    streaming = x.state is not ExchangeState.WAITING
+    if streaming and x.reading is not None and x.reading in state.blobs:
+        blobs.read(state, x.reading, -1)
+    match x.on:
+        case None:
+            pass
+        case ByDigest():
+            if x.on in state.probes:
+                grants.leave(state, x.on, number)
+        case Content() | Relay():
+            if x.on in state.fills:
+                fills.leave(state, x.on, number, now)
+        case _:
+            if x.on in state.tags:
+                tags.leave(state, x.on, number)
+
+
+def _source(state: State, x: Exchange) -> tuple[Source | None, int, int | None]:
+    """Where its bytes are, up to where they may be sent, and where they end. No source: it was
+    lost while the last bytes went out."""
+    if x.reading is not None:
+        size = state.blobs[x.reading].size
+        return Stored(x.reading), size, size
+    if x.on is None:
+        return None, 0, None
+    assert isinstance(x.on, Content | Relay), x
+    fill = state.fills[x.on]
+    return fill.spool, fill.available, fill.size if fill.right else None

@@ -1,0 +1,87 @@
+"""What must hold between the machines after every event."""
+
+from .blobs import BlobState
+from .exchanges import ExchangeState
+from .fills import FillState
+from .oci import Content
+from .pull import ByDigest
+from .state import Relay, State
+from .tags import TagState
+
+IN_FLIGHT = (FillState.REQUESTING, FillState.STREAMING, FillState.VERIFYING)
+
+
+def check(state: State) -> None:
+    """Raises AssertionError naming what does not hold."""
+    assert not state.woken, state.woken
+    _accounting(state)
+    _exchanges(state)
+    _owners(state)
+    _references(state)
+
+
+def _accounting(state: State) -> None:
+    blobs = state.blobs
+    assert state.stored == sum(b.size for b in blobs.values())
+    assert state.doomed == sum(b.size for b in blobs.values() if b.state is BlobState.DOOMED)
+    for digest, blob in blobs.items():
+        reading = [
+            n
+            for n, x in state.exchanges.items()
+            if x.reading == digest and x.state is not ExchangeState.WAITING
+        ]
+        assert blob.readers == len(reading), (digest, blob.readers, reading)
+        assert not reading or blob.state is BlobState.STORED, ("deleted while read", digest)
+
+
+def _exchanges(state: State) -> None:
+    for number, x in state.exchanges.items():
+        assert (x.state is ExchangeState.SENDING) == (x.credit is not None), (number, x)
+        waiting = x.state is ExchangeState.WAITING
+        assert waiting == (("answer", number) in state.deadlines), (number, x)
+        if waiting:
+            assert x.on is not None, (number, x)
+        if x.on is None:
+            continue
+        match x.on:
+            case ByDigest():
+                assert number in state.probes[x.on].waiters, (number, x)
+            case Content() | Relay():
+                assert number in state.fills[x.on].readers, (number, x)
+            case _:
+                assert number in state.tags[x.on].waiters, (number, x)
+
+
+def _owners(state: State) -> None:
+    """Each call has an owner that wants it, each owner that waits for upstream has a call."""
+    wanted: set[object] = set(state.probes)
+    wanted |= {r for r, tag in state.tags.items() if tag.state is TagState.REVALIDATING}
+    wanted |= {key for key, fill in state.fills.items() if fill.state in IN_FLIGHT}
+    assert wanted == set(state.calls), wanted ^ set(state.calls)
+    assert set(state.fetches.values()) <= set(state.calls)
+    assert len(set(state.fetches.values())) == len(state.fetches), "two fetches for one owner"
+    for key, fill in state.fills.items():
+        backing_off = (key, "retry") in state.deadlines
+        assert (fill.state is FillState.BACKOFF) == backing_off, (key, fill)
+        assert fill.size is None or fill.have <= fill.size, (key, fill)
+        for number in fill.readers:
+            assert state.exchanges[number].on == key, (key, number)
+    for asked, probe in state.probes.items():
+        assert all(state.exchanges[n].on == asked for n in probe.waiters), (asked, probe)
+
+
+def _references(state: State) -> None:
+    for reference, tag in state.tags.items():
+        assert all(state.exchanges[n].on == reference for n in tag.waiters), (reference, tag)
+        assert not tag.waiters or tag.state is TagState.REVALIDATING, (reference, tag)
+        if tag.descriptor is not None:
+            assert reference in state.tags_of[tag.descriptor.content.digest], reference
+    for digest, references in state.tags_of.items():
+        assert references, digest
+        for reference in references:
+            descriptor = state.tags[reference].descriptor
+            assert descriptor is not None, reference
+            assert descriptor.content.digest == digest, reference
+    for content in state.grants:
+        blob = state.blobs[content.digest]
+        assert blob.state is BlobState.STORED, content
