@@ -107,7 +107,10 @@ class Podman:
     directory: Path
 
     def pull(self, cache: CacheServer, repository: str) -> frozenset[str]:
-        self._configure(cache)
+        (self.directory / "registries.conf").write_text(
+            '[[registry]]\nprefix = "docker.io"\nlocation = "docker.io"\n'
+            f'[[registry.mirror]]\nlocation = "{cache.address}"\ninsecure = true\n'
+        )
         name = f"docker.io/{repository}:latest"
         self._podman("pull", "--quiet", name)
         (facts,) = json.loads(self._podman("image", "inspect", name))
@@ -119,7 +122,7 @@ class Podman:
     def forget(self) -> None:
         self._podman("rmi", "--all", "--force")
 
-    def unmount(self) -> None:
+    def close(self) -> None:
         # The overlay driver leaves its directory mounted on itself.
         mount = self.directory / "storage" / "overlay"
         if mount.is_mount():
@@ -134,18 +137,22 @@ class Podman:
         extra = ["--signature-policy", policy] if arguments[0] == "pull" else []
         return run(["podman", arguments[0], *extra, *arguments[1:]], environment)
 
-    def _configure(self, cache: CacheServer) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "registries.conf").write_text(
-            '[[registry]]\nprefix = "docker.io"\nlocation = "docker.io"\n'
-            f'[[registry.mirror]]\nlocation = "{cache.address}"\ninsecure = true\n'
-        )
-        (self.directory / "storage.conf").write_text(
-            '[storage]\ndriver = "overlay"\n'
-            f'runroot = "{self.directory}/run"\ngraphroot = "{self.directory}/storage"\n'
-        )
-        accept_all = '{"default": [{"type": "insecureAcceptAnything"}]}'
-        (self.directory / "policy.json").write_text(accept_all)
+
+@contextmanager
+def podman_in(directory: Path) -> Iterator[Podman]:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "registries.conf").write_text("")
+    (directory / "storage.conf").write_text(
+        '[storage]\ndriver = "overlay"\n'
+        f'runroot = "{directory}/run"\ngraphroot = "{directory}/storage"\n'
+    )
+    accept_all = '{"default": [{"type": "insecureAcceptAnything"}]}'
+    (directory / "policy.json").write_text(accept_all)
+    client = Podman(directory)
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 @frozen

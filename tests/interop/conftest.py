@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.catalog import Catalog
-from tests.interop.clients import Client, Ctr, Docker, Podman, Skopeo, containerd, dockerd
+from tests.interop.clients import Client, Ctr, Docker, Podman, Skopeo, containerd, dockerd, podman_in
 from tests.interop.tools import need
 from tests.interop.upstream import Mode, Registry, Upstream, registry, watched
 from tests.support.cache import CacheServer
@@ -91,9 +91,8 @@ def skopeo(tmp_path_factory: pytest.TempPathFactory) -> Skopeo:
 @pytest.fixture(scope="session")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     need("podman", root=True)
-    client = Podman(tmp_path_factory.mktemp("podman"))
-    yield client
-    client.unmount()
+    with podman_in(tmp_path_factory.mktemp("podman")) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

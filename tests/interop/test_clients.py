@@ -95,7 +95,7 @@ def test_a_restarted_cache_still_has_everything(
     upstream = upstreams(Mode.PLAIN)
     cache = caches(upstream.proxy)
     client.pull(cache, "library/multi")
-    assert cache.stop() == 0
+    cache.stop()
 
     client.forget()
     cache.start()

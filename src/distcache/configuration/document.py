@@ -159,7 +159,7 @@ def _faults(error: BaseException, keys: Keys) -> Iterator[tuple[Keys, str]]:
 def _remove(tree: Tree, keys: Keys) -> None:
     *parents, last = keys
     for key in parents:
-        tree = tree[key]  # type: ignore[call-overload,index]
+        tree = tree[key]  # type: ignore[index]
     del tree[last]  # type: ignore[arg-type,union-attr]
 
 

@@ -21,9 +21,7 @@ PREFIX = "REGISTRY_"
 Key = str | int
 
 
-def override(
-    tree: Tree, environ: Mapping[str, str]
-) -> tuple[Tree, list[Problem], list[Problem]]:
+def override(tree: Tree, environ: Mapping[str, str]) -> tuple[Tree, list[Problem], list[Problem]]:
     """The tree with every variable applied, the errors, and the warnings (variables that name
     no known key, as other programs set them too). Changes `tree`."""
     errors: list[Problem] = []
@@ -53,7 +51,7 @@ def _resolve(node: Node, parts: list[str], tree: Tree) -> list[Key] | None:
     if _is_index(parts[0]) and node.kind in (Kind.LIST, Kind.IGNORED, Kind.REFUSED):
         index = int(parts[0])
         inside = tree[index] if isinstance(tree, list) and index < len(tree) else None
-        rest = [] if node.kind is Kind.LIST and len(parts) == 1 else None
+        rest: list[Key] | None = [] if node.kind is Kind.LIST and len(parts) == 1 else None
         if node.kind is not Kind.LIST:
             rest = _resolve(node, parts[1:], inside)
         return None if rest is None else [index, *rest]

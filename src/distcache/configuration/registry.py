@@ -29,7 +29,7 @@ class Known:
 
 
 def _keys(leaves: str, **sections: Shape) -> Shape:
-    return dict.fromkeys(leaves.split(), {}) | sections
+    return {**{key: {} for key in leaves.split()}, **sections}
 
 
 _SMTP = _keys("addr username password insecure")

@@ -23,7 +23,7 @@ _UNITS = {
     "ns": Fraction(1, 10**9),
     "us": Fraction(1, 10**6),
     "µs": Fraction(1, 10**6),  # U+00B5, the micro sign
-    "μs": Fraction(1, 10**6),  # noqa: RUF001  U+03BC, the Greek letter
+    "μs": Fraction(1, 10**6),  # U+03BC, the Greek letter
     "ms": Fraction(1, 10**3),
     "s": Fraction(1),
     "m": Fraction(60),

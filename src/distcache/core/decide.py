@@ -116,19 +116,20 @@ def _content(
     state: State, number: int, x: Exchange, repository: Repository, content: Content, now: Time
 ) -> None:
     """`content` under `repository`; a resolved reference is a grant of its own."""
+    relay = Relay(number, content)
+    if relay in state.fills:
+        _serve_filling(state, number, x, relay, now)
+        return
     blob = blobs.stored(state, content)
     resolved = x.descriptor is not None or x.probed is not None
+    fill = state.fills.get(content)
     may = resolved or grants.granted(state, repository, content)
+    may = may or (fill is not None and repository in fill.granted)
     if may and blob is not None:
         _serve_stored(state, number, x, content, blob, now)
         return
-    fill = state.fills.get(content)
     bodiless = _bodiless(x, content)
     if may and bodiless and _serve_described(state, number, x, now):
-        return
-    relay = Relay(number, content)
-    if may and relay in state.fills:
-        _serve_filling(state, number, x, relay, now)
         return
     if may and fill is not None and number in fill.readers:
         _serve_filling(state, number, x, content, now)

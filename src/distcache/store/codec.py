@@ -22,6 +22,7 @@ class Column(Generic[T]):
     def __init__(self, kind: Any) -> None:
         """`kind` is T at run time, which may be a union."""
         self._kind = kind
+        self._structure = _converter.get_structure_hook(kind)
 
     def dump(self, value: T) -> str:
         tree = _converter.unstructure(value, self._kind)
@@ -30,7 +31,7 @@ class Column(Generic[T]):
     def load(self, text: str) -> T:
         """ValueError: not what `dump` writes."""
         try:
-            value: T = _converter.structure(json.loads(text), self._kind)
+            value: T = self._structure(json.loads(text), self._kind)
         except Exception as error:  # cattrs raises whatever its input makes it stumble over
             raise ValueError(f"damaged value: {error!r}") from error
         return value

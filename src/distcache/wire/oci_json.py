@@ -14,7 +14,6 @@ from typing import Any, NoReturn, TypeVar
 
 from attrs import frozen
 from cattrs import Converter
-from cattrs.errors import BaseValidationError, StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, override
 
 from ..core.effects import Code
@@ -111,7 +110,7 @@ def structure(value: Any, shape: type[T]) -> T | None:
     """`value` as an attrs class, without any coercion; None when it does not fit."""
     try:
         return _converter.structure(value, shape)
-    except (BaseValidationError, StructureHandlerNotFoundError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -1,0 +1,54 @@
+# Everything here works on a fresh machine with Python 3.11 or later and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+CONFIG ?=
+TESTS ?= tests
+FLAGS ?=
+
+.PHONY: serve test lint format explore bench fuzz packages clean
+
+serve: .venv/installed
+	exec $(BIN)/distcache serve $(CONFIG)
+
+test: .venv/tools packages lint
+	$(BIN)/pytest -q -rfEs --durations=10 --cov=distcache.core --cov-report=term:skip-covered $(FLAGS) $(TESTS)
+
+lint: .venv/tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/tools
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+explore: .venv/tools
+	@if [ -e tests/model/explore.py ]; then exec $(BIN)/python -m tests.model.explore $(FLAGS); \
+	else echo "explore: tests/model/explore.py is not written yet" >&2; exit 2; fi
+
+bench: .venv/tools
+	@if [ -e bench/run.py ]; then exec $(BIN)/python -m bench.run $(FLAGS); \
+	else echo "bench: bench/run.py is not written yet" >&2; exit 2; fi
+
+fuzz: .venv/tools
+	@if [ -d tests/fuzz ]; then exec $(BIN)/pytest -q $(FLAGS) tests/fuzz; \
+	else echo "fuzz: tests/fuzz is not written yet" >&2; exit 2; fi
+
+# Client programs for the interoperability tests.
+packages:
+	@sh tests/interop/install.sh
+
+clean:
+	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/tools: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@

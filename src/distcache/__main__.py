@@ -1,0 +1,5 @@
+"""`python -m distcache`."""
+
+from .cli import main
+
+main()

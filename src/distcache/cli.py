@@ -1,0 +1,146 @@
+"""The `distcache` command.
+
+Exit status: 0 well; 1 could not start or failed; 2 wrong usage or a wrong configuration.
+"""
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from . import __version__, log
+from .configuration.units import spell_duration, spell_size
+from .settings import Level, Settings, SettingsError, load
+from .store.errors import StoreError
+
+VARIABLE = "DISTCACHE_CONFIG"
+
+app = typer.Typer(
+    name="distcache",
+    help="A container registry that is a pull-through cache.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+class Runtime(Enum):
+    TRIO = "trio"
+    ASYNCIO = "asyncio"
+
+
+Argument = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A config.yml.")]
+Option = Annotated[Path | None, typer.Option("--config", help="The same as CONFIG.")]
+
+
+def main() -> None:
+    app()
+
+
+@app.command()
+def serve(
+    config: Argument = None,
+    option: Option = None,
+    runtime: Annotated[Runtime, typer.Option(help="What the server runs on.")] = Runtime.TRIO,
+) -> None:
+    """Run the cache until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+
+    Without CONFIG: $DISTCACHE_CONFIG, or else Docker Hub's cache on 127.0.0.1:5000."""
+    if runtime is Runtime.ASYNCIO:
+        _fail("the asyncio runtime is not built yet; use trio", 2)
+    path = _path(config, option)
+    settings = _load(path)
+    log.configure(settings.log)
+    for warning in settings.warnings:
+        log.note(Level.WARN, warning.message, {"key": warning.path})
+    raise typer.Exit(_run(path))
+
+
+@app.command()
+def check(config: Argument = None, option: Option = None) -> None:
+    """Read a configuration and say what it means, or everything that is wrong with it."""
+    settings = _load(_path(config, option))
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    for warning in settings.warnings:
+        errors.print(f"warning: {warning}", markup=False)
+    _summary(settings)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"distcache {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _path(argument: Path | None, option: Path | None) -> Path | None:
+    if argument and option and argument != option:
+        _fail("give the configuration once", 2)
+    variable = os.environ.get(VARIABLE)
+    return argument or option or (Path(variable) if variable else None)
+
+
+def _load(path: Path | None) -> Settings:
+    try:
+        return load(path, os.environ)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _run(path: Path | None) -> int:
+    # Not at the top: `check` needs no event loop.
+    from .trio_server import serve as server
+
+    status = 1
+    try:
+        status = server.run(lambda: load(path, os.environ))
+    except* (OSError, StoreError) as group:
+        for error in _leaves(group):
+            print(f"distcache: {error}", file=sys.stderr)
+    return status
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _summary(settings: Settings) -> None:
+    host = settings.host or "*"
+    cap = settings.core.max_size
+    ttl = settings.core.ttl
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("listens on", f"{f'[{host}]' if ':' in host else host}:{settings.port}")
+    facts.add_row("files in", str(settings.root))
+    facts.add_row("largest store", "no bound" if cap is None else spell_size(cap))
+    facts.add_row("unused content goes", "never" if ttl is None else f"after {spell_duration(ttl)}")
+    if not settings.core.evict:
+        facts.add_row("eviction", "off")
+    if settings.core.offline:
+        facts.add_row("offline", "yes: no upstream is asked")
+    for key, site in settings.sites.items():
+        url = str(site.url).rstrip("/")
+        words = ["(default)"] if key == settings.default else []
+        words += ["with a password"] if key in settings.credentials else []
+        facts.add_row("upstream", " ".join([key, url, *words]))
+    Console(highlight=False, markup=False, soft_wrap=True).print(facts)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"distcache: {message}", file=sys.stderr)
+    raise typer.Exit(status)
