@@ -25,7 +25,7 @@ format: .venv/tools
 
 explore: .venv/tools
 	@if [ -e tests/model/explore.py ]; then exec $(BIN)/python -m tests.model.explore $(FLAGS); \
-	else echo "explore: tests/model/explore.py is not written yet" >&2; exit 2; fi
+	else echo "explore: nothing to run" >&2; exit 2; fi
 
 bench: .venv/tools
 	@if [ -e bench/run.py ]; then exec $(BIN)/python -m bench.run $(FLAGS); \

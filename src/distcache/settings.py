@@ -4,11 +4,10 @@ The file is the registry's own, extended; docs/configuration.md says what each k
 """
 
 import re
-import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from attrs import asdict, evolve, field, frozen
+from attrs import asdict, field, frozen
 
 from .configuration import document, schema
 from .configuration.document import Document
@@ -19,15 +18,12 @@ from .configuration.document import UpstreamTimeouts as UpstreamTimeouts
 from .configuration.environment import override
 from .configuration.tree import Problem as Problem
 from .configuration.tree import Tree, below, parse
+from .configuration.upstreams import HUB_URL, Upstreams
 from .core import config as core
 from .wire import urls
 from .wire.challenge import Credentials
 from .wire.sites import UpstreamSite
-from .wire.urls import Url, Zone
-
-HUB = "docker.io"
-HUB_NAMES = (HUB, "index.docker.io", "registry-1.docker.io")
-HUB_URL = "https://registry-1.docker.io"
+from .wire.urls import Zone
 
 LARGEST_FILE = 1024 * 1024
 """Bytes of configuration that are read."""
@@ -112,7 +108,10 @@ def _defaults(environ: Mapping[str, str]) -> Tree:
     base = Path(cache) if cache.startswith("/") else Path(environ.get("HOME") or "/") / ".cache"
     root = str(base / "distcache").replace("'", "''")
     storage = f"storage: {{filesystem: {{rootdirectory: '{root}'}}}}"
-    return parse(f"{storage}\nproxy: {{remoteurl: {HUB_URL}}}\n")[0]
+    # A list of upstreams is closed: Docker Hub must not slip into one.
+    listed = any(name.startswith("REGISTRY_PROXY_UPSTREAMS") for name in environ)
+    proxy = "" if listed else f"proxy: {{remoteurl: {HUB_URL}}}"
+    return parse(f"{storage}\n{proxy}\n")[0]
 
 
 class _Reader:
@@ -124,8 +123,7 @@ class _Reader:
 
     def settings(self, meant: Document, warnings: tuple[Problem, ...]) -> Settings:
         host, port = self.address(meant.http)
-        upstreams = _Upstreams(self, meant.proxy)
-        upstreams.collect()
+        upstreams = Upstreams(meant.proxy, self.errors)
         if meant.version != "0.1":
             self.wrong("only version 0.1 is known", "$.version")
         self.bounds(meant)
@@ -195,129 +193,6 @@ class _Reader:
         self.errors.append(Problem(message, path))
 
 
-class _Upstreams:
-    """The upstreams of one `proxy` section, by key."""
-
-    def __init__(self, reader: _Reader, proxy: document.Proxy) -> None:
-        self.reader = reader
-        self.proxy = proxy
-        self.default = ""
-        self.sites: dict[str, UpstreamSite] = {}
-        self.credentials: dict[str, Credentials] = {}
-        self.treatment: dict[str, core.Upstream] = {}
-        self.hosts: set[str] = set()
-
-    def collect(self) -> None:
-        for name, meant in (self.proxy.upstreams or {}).items():
-            self._listed(name, meant)
-        if self.proxy.remoteurl is not None:
-            self._remote(self.proxy.remoteurl)
-        elif self.sites:
-            self.default = HUB if HUB in self.sites else next(iter(self.sites))
-        elif not any(error.path.startswith("$.proxy") for error in self.reader.errors):
-            self.reader.wrong("give proxy.remoteurl or proxy.upstreams", "$.proxy")
-        if self.proxy.remoteurl is None and (self.proxy.username or self.proxy.password):
-            self.reader.wrong(
-                "belongs to proxy.remoteurl, which is not given; name it under the upstream",
-                "$.proxy.username" if self.proxy.username else "$.proxy.password",
-            )
-
-    def _listed(self, name: str, meant: document.Upstream) -> None:
-        path = below("$.proxy.upstreams", name)
-        spelt = urls.parse(f"https://{name}")
-        if spelt is None or spelt.authority != name.lower():
-            self.reader.wrong("must be a registry host, like ghcr.io or host:5000", path)
-            return
-        key = _key(spelt)
-        if key in self.sites:
-            self.reader.wrong(f"the same upstream as another one: {key}", path)
-            return
-        standard = HUB_URL if key == HUB else f"https://{name.lower()}"
-        url = self._url(meant.remoteurl or standard, below(path, "remoteurl"))
-        self._add(key, url, meant, path)
-
-    def _remote(self, text: str) -> None:
-        url = self._url(text, "$.proxy.remoteurl")
-        key = _key(url)
-        same = [k for k, site in self.sites.items() if k == key or site.url.origin == url.origin]
-        own = document.Upstream(username=self.proxy.username, password=self.proxy.password)
-        if not same:
-            self._add(key, url, own, "$.proxy")
-            if not self.proxy.upstreams:
-                # A registry's mirror is what clients ask in Docker Hub's place.
-                names = [*HUB_NAMES, url.authority]
-                aliases = tuple(dict.fromkeys(name for name in names if name != key))
-                self.sites[key] = evolve(self.sites[key], aliases=aliases)
-            self.default = key
-            return
-        self.default = same[0]
-        found = self._credentials(own, "$.proxy")
-        if found is not None and self.credentials.setdefault(same[0], found) != found:
-            self.reader.wrong(f"differs from what {same[0]} has", "$.proxy.username")
-        if found is not None:
-            self.treatment[same[0]] = evolve(self.treatment[same[0]], basic=True)
-
-    def _add(self, key: str, url: Url, meant: document.Upstream, path: str) -> None:
-        credentials = self._credentials(meant, path)
-        if credentials is not None:
-            self.credentials[key] = credentials
-        if meant.ca is not None and (problem := _ca_problem(meant.ca)):
-            self.reader.wrong(problem, below(path, "ca"))
-        self.sites[key] = UpstreamSite(
-            key=key,
-            url=url,
-            aliases=tuple(name for name in HUB_NAMES if name != HUB) if key == HUB else (),
-            hosts=tuple(self._hosts(meant.hosts, below(path, "hosts"))),
-            hub=key == HUB,
-            allow_private_redirects=meant.allow_private_redirects,
-            ca=meant.ca,
-        )
-        self.treatment[key] = core.Upstream(
-            tag_ttl=_first(meant.tag_ttl, self.proxy.tag_ttl),
-            stale_if_error=_first(meant.stale_if_error, self.proxy.stale_if_error),
-            negative_ttl=_first(meant.negative_ttl, self.proxy.negative_ttl),
-            basic=credentials is not None,
-        )
-
-    def _credentials(self, meant: document.Upstream, path: str) -> Credentials | None:
-        if meant.username and meant.password:
-            if ":" in meant.username:
-                # RFC 7617 section 2: it would be read as the password's beginning.
-                self.reader.wrong("must not hold a colon", below(path, "username"))
-            return Credentials(meant.username, meant.password)
-        if meant.username:
-            self.reader.wrong("a username without a password", below(path, "username"))
-        if meant.password:
-            self.reader.wrong("a password without a username", below(path, "password"))
-        return None
-
-    def _hosts(self, names: tuple[str, ...], path: str) -> Iterable[str]:
-        for index, name in enumerate(names):
-            host = name.lower()
-            spelt = urls.parse(f"http://{host}")
-            if spelt is None or spelt.host != host:
-                self.reader.wrong("must be a host name without port", below(path, index))
-            elif host in self.hosts:
-                self.reader.wrong("stands for another upstream already", below(path, index))
-            else:
-                self.hosts.add(host)
-                yield host
-
-    def _url(self, text: str, path: str) -> Url:
-        # Never quote it: there may be a password in it.
-        url = urls.parse(text)
-        if url is None:
-            secret = "@" in text.partition("://")[2].partition("/")[0]
-            hint = "; give username and password as keys of their own" if secret else ""
-            self.reader.wrong(f"must be an http:// or https:// URL of a registry{hint}", path)
-            return Url("https", "invalid.invalid", 443)
-        if "?" in text or "#" in text:
-            self.reader.wrong("must not have a query or a fragment", path)
-        if url.scheme == "https" and url.host in HUB_NAMES:
-            return Url("https", HUB_NAMES[-1], url.port)
-        return evolve(url, target=url.target.rstrip("/") or "/")
-
-
 def _cautions(meant: Document, host: str | None, secrets: bool) -> Iterator[Problem]:
     """What is allowed, but should be known."""
     if not meant.storage.delete.enabled:
@@ -328,21 +203,3 @@ def _cautions(meant: Document, host: str | None, secrets: bool) -> Iterator[Prob
     if secrets and (host is None or urls.zone(host) is not Zone.LOOPBACK):
         why = "who can connect here can pull what the upstream credentials open"
         yield Problem(why, "$.http.addr")
-
-
-def _ca_problem(path: str) -> str | None:
-    try:
-        ssl.create_default_context(cafile=path)
-    except ssl.SSLError:
-        return f"holds no certificate in PEM: {path}"
-    except OSError as error:
-        return f"cannot be read: {path}: {error.strerror}"
-    return None
-
-
-def _key(url: Url) -> str:
-    return HUB if url.authority in HUB_NAMES else url.authority
-
-
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)

@@ -24,14 +24,14 @@ from tests.support.processes import Server
 PULL_TIMEOUT = 90.0
 
 
-class ClientFailed(Exception):
+class ClientError(Exception):
     """The message holds the client's own words. They may name the wrong host: after a
     mirror's failure docker, podman and ctr report the registry that they tried next."""
 
 
 class Client(Protocol):
     def pull(self, cache: CacheServer, repository: str) -> frozenset[str]:
-        """Pull tag `latest`. Raises ClientFailed."""
+        """Pull tag `latest`. Raises ClientError."""
 
     def expected(self, manifest: Manifest) -> frozenset[str]: ...
 
@@ -39,7 +39,7 @@ class Client(Protocol):
 
 
 def run(command: list[str], environment: Mapping[str, str] | None = None) -> str:
-    """Standard output. Raises ClientFailed."""
+    """Standard output. Raises ClientError."""
     try:
         done = subprocess.run(
             command,
@@ -50,9 +50,9 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> str
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ClientFailed(f"{command[0]}: still running after {error.timeout} s") from error
+        raise ClientError(f"{command[0]}: still running after {error.timeout} s") from error
     if done.returncode:
-        raise ClientFailed(f"{' '.join(command)}: {done.returncode}\n{done.stderr[-2000:]}")
+        raise ClientError(f"{' '.join(command)}: {done.returncode}\n{done.stderr[-2000:]}")
     return done.stdout
 
 
@@ -242,7 +242,7 @@ class Docker:
             shown = self._docker("info", "--format", "{{json .RegistryConfig.Mirrors}}")
             if json.loads(shown) == [wanted]:
                 return
-        raise ClientFailed("dockerd did not take its new configuration")
+        raise ClientError("dockerd did not take its new configuration")
 
 
 def write_daemon_config(directory: Path, mirrors: list[str]) -> None:

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from tests.interop.catalog import Catalog
-from tests.interop.clients import Client, Ctr, Docker, Podman, Skopeo, containerd, dockerd, podman_in
+from tests.interop.clients import (
+    Client,
+    Ctr,
+    Docker,
+    Podman,
+    Skopeo,
+    containerd,
+    dockerd,
+    podman_in,
+)
 from tests.interop.tools import need
 from tests.interop.upstream import Mode, Registry, Upstream, registry, watched
 from tests.support.cache import CacheServer
@@ -22,9 +31,7 @@ def catalog() -> Catalog:
 
 
 @pytest.fixture(scope="session")
-def registries(
-    tmp_path_factory: pytest.TempPathFactory, catalog: Catalog
-) -> Iterator[Registries]:
+def registries(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> Iterator[Registries]:
     """Registries over one storage directory, each mode started at its first use."""
     base = tmp_path_factory.mktemp("registries")
     running: dict[Mode, Registry] = {}

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 
 from attrs import frozen
 
-from distcache.core.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from distcache.core.oci import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -118,12 +118,8 @@ def layer(seed: str, size: int, packing: Packing) -> Blob:
     return Blob(packing.compress(raw), packing.layer, digest_of(raw))
 
 
-def image(
-    seed: str, sizes: Iterable[int], packing: Packing, architecture: str = HOST
-) -> Manifest:
-    layers = tuple(
-        layer(f"{seed}-{place}", size, packing) for place, size in enumerate(sizes)
-    )
+def image(seed: str, sizes: Iterable[int], packing: Packing, architecture: str = HOST) -> Manifest:
+    layers = tuple(layer(f"{seed}-{place}", size, packing) for place, size in enumerate(sizes))
     content = {
         "architecture": architecture,
         "os": "linux",
@@ -152,7 +148,9 @@ def index(media_type: str, children: dict[str, Manifest]) -> Manifest:
         for name, child in children.items()
     ]
     body = {"schemaVersion": 2, "mediaType": media_type, "manifests": entries}
-    return Manifest(json.dumps(body, indent=1).encode(), media_type, None, (), tuple(children.values()))
+    return Manifest(
+        json.dumps(body, indent=1).encode(), media_type, None, (), tuple(children.values())
+    )
 
 
 def artifact(subject: Manifest) -> Manifest:

@@ -86,7 +86,7 @@ def token_service(directory: Path, credentials: str | None) -> Iterator[TokenSer
             else:
                 self._answer(401, {"details": "wrong user name or password"})
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             pass
 
         def _answer(self, status: int, value: object) -> None:

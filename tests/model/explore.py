@@ -16,7 +16,7 @@ from attrs import frozen
 from .world import Budget, World, new_world
 
 
-class Counterexample(AssertionError):  # noqa: N818 - a finding, not a mishap
+class Counterexample(AssertionError):
     """A broken promise, and how to get there."""
 
 
@@ -56,9 +56,7 @@ def explore(budget: Budget, limit: int = 1_000_000) -> Result:
             seen |= after.seen
             parents.append((index, action))
             queue.append((len(parents) - 1, after))
-    return Result(
-        len(known), transitions, time.perf_counter() - began, frozenset(seen), not queue
-    )
+    return Result(len(known), transitions, time.perf_counter() - began, frozenset(seen), not queue)
 
 
 def _script(parents: list[tuple[int, str]], index: int) -> list[str]:

@@ -43,7 +43,7 @@ PULLS = {
 }
 
 
-class BrokenPromise(AssertionError):  # noqa: N818 - what the counterexample is about
+class BrokenPromise(AssertionError):
     """The core did something that no environment excuses."""
 
 
@@ -150,7 +150,16 @@ class World:
         if sim.at is None:
             yield f"fetch {number} head"
             if faulty:
-                kinds = ("down", "cut", "limited", "broken", "bare", "redirect", "wrong-206", "slow")
+                kinds = (
+                    "down",
+                    "cut",
+                    "limited",
+                    "broken",
+                    "bare",
+                    "redirect",
+                    "wrong-206",
+                    "slow",
+                )
                 yield from (f"fetch {number} {kind}" for kind in kinds)
                 yield f"fetch {number} full"
         else:
@@ -450,7 +459,9 @@ class World:
             raise BrokenPromise(f"credentials abroad: {effect}")
         if effect.spool is not None and effect.spool.medium is fx.Medium.FILE:
             running = [s.spool.digest for s in self.fetches.values() if s.spool]
-            shared = [s for s in self.fetches.values() if s.spool and s.spool.medium is fx.Medium.FILE]
+            shared = [
+                s for s in self.fetches.values() if s.spool and s.spool.medium is fx.Medium.FILE
+            ]
             if any(s.spool and s.spool.digest == effect.spool.digest for s in shared):
                 raise BrokenPromise(f"fetched twice at a time: {effect} {running}")
         spools = self.spools
@@ -501,7 +512,8 @@ class World:
     def key(self) -> Hashable:
         """Equal for worlds that go on alike; `seen` is the explorer's affair."""
         live = {s.spool.number for s in self.fetches.values() if s.spool}
-        live |= {c.out.source.number for c in self.clients.values() if _spooled(c)}
+        outs = [c.out.source for c in self.clients.values() if c.out]
+        live |= {source.number for source in outs if isinstance(source, fx.Spool)}
         live |= {j.spool.number for j in self.jobs if isinstance(j, fx.CommitBlob)}
         order = {n: i for i, n in enumerate(sorted(live))}
         relabel = {n: i for i, n in enumerate(sorted(self.fetches))}
@@ -510,18 +522,22 @@ class World:
             self.budget,
             self.tag,
             tuple(sorted(self.trail)),
-            tuple(sorted((n, repr(c.pull), c.head, _out(c, order), c.pos, c.bad, repr(sorted(c.current))) for n, c in self.clients.items())),
-            tuple((relabel[n], repr(s.request), s.spool and order[s.spool.number], s.at) for n, s in sorted(self.fetches.items())),
+            tuple(
+                sorted(
+                    (n, repr(c.pull), c.head, _out(c, order), c.pos, c.bad, repr(sorted(c.current)))
+                    for n, c in self.clients.items()
+                )
+            ),
+            tuple(
+                (relabel[n], repr(s.request), s.spool and order[s.spool.number], s.at)
+                for n, s in sorted(self.fetches.items())
+            ),
             tuple((order[n], bits) for n, bits in sorted(self.spools.items()) if n in order),
             tuple(sorted(map(repr, self.tokens.values()))),
             tuple((type(j).__name__, j.digest) for j in self.jobs),
             self.disk,
             self.said404,
         )
-
-
-def _spooled(client: Client) -> bool:
-    return client.out is not None and isinstance(client.out.source, fx.Spool)
 
 
 def _out(client: Client, order: dict[int, int]) -> Hashable:

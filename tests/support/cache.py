@@ -44,7 +44,7 @@ class CacheServer:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Raises ServerDied."""
+        """Raises ServerError."""
         config = {
             "version": "0.1",
             "log": {"level": "info", "formatter": "json"},

@@ -10,7 +10,8 @@ PATIENCE = 60.0
 
 @define(eq=False)
 class Gate:
-    """Holds an answer after `at` bytes of its body until the test opens it."""
+    """Holds an answer after `at` bytes of its body until the test opens it; an answer
+    without a body is held before its head."""
 
     at: int
     _reached: threading.Event = field(factory=threading.Event, init=False)
@@ -53,10 +54,13 @@ class Plan:
 
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _left: list[tuple[Fault, int]] = field(factory=list, init=False)
+    _gates: list[Gate] = field(factory=list, init=False)
 
     def add(self, fault: Fault) -> None:
         with self._lock:
             self._left.append((fault, fault.times))
+            if fault.gate is not None:
+                self._gates.append(fault.gate)
 
     def take(self, method: str, path: str) -> Fault | None:
         with self._lock:
@@ -69,7 +73,7 @@ class Plan:
         return None
 
     def open_gates(self) -> None:
+        """Let go of every answer that is held, or would be."""
         with self._lock:
-            for fault, _ in self._left:
-                if fault.gate is not None:
-                    fault.gate.open()
+            for gate in self._gates:
+                gate.open()

@@ -28,7 +28,7 @@ def listening(port: int) -> bool:
     return True
 
 
-class ServerDied(Exception):
+class ServerError(Exception):
     """The process ended, or did not listen in time; the message holds its output's end."""
 
 
@@ -48,7 +48,7 @@ class Server:
         return self.process.pid
 
     def start(self) -> None:
-        """Start and wait until the port takes connections. Raises ServerDied."""
+        """Start and wait until the port takes connections. Raises ServerError."""
         with self.output.open("ab") as sink:
             self.process = subprocess.Popen(
                 self.command,
@@ -60,7 +60,7 @@ class Server:
             )
         try:
             self._await_port(self.process)
-        except ServerDied:
+        except ServerError:
             self.kill()
             raise
 
@@ -79,9 +79,9 @@ class Server:
         deadline = time.monotonic() + READY
         while not listening(self.port):
             if process.poll() is not None:
-                raise ServerDied(f"exit status {process.returncode}\n{self.text()[-4000:]}")
+                raise ServerError(f"exit status {process.returncode}\n{self.text()[-4000:]}")
             if time.monotonic() > deadline:
-                raise ServerDied(f"not listening after {READY} s\n{self.text()[-4000:]}")
+                raise ServerError(f"not listening after {READY} s\n{self.text()[-4000:]}")
             time.sleep(0.02)
 
     def _end(self, number: signal.Signals, grace: float) -> int:

@@ -13,7 +13,7 @@ TIMEOUT = 60.0
 CHUNK = 256 * 1024
 
 
-class Torn(Exception):
+class TornError(Exception):
     """The connection ended before the announced length."""
 
 
@@ -29,7 +29,7 @@ class Answer:
 def ask(
     port: int, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """One request on a connection of its own. Raises Torn, OSError."""
+    """One request on a connection of its own. Raises TornError, OSError."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     with contextlib.closing(connection):
         try:
@@ -38,7 +38,16 @@ def ask(
                 named = {name.lower(): value for name, value in response.getheaders()}
                 return Answer(response.status, named, response.read())
         except http.client.HTTPException as error:
-            raise Torn(repr(error)) from error
+            raise TornError(repr(error)) from error
+
+
+@contextlib.contextmanager
+def asking(port: int, path: str) -> Iterator[http.client.HTTPConnection]:
+    """A GET that is sent, its answer still to be read."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        yield connection
 
 
 class Download:
@@ -54,12 +63,12 @@ class Download:
         self._expected = expected
 
     def read(self, count: int) -> None:
-        """Read `count` more bytes. Raises Torn, AssertionError."""
+        """Read `count` more bytes. Raises TornError, AssertionError."""
         stop = self.position + count
         while self.position < stop:
             chunk = self._response.read1(min(CHUNK, stop - self.position))
             if not chunk:
-                raise Torn(f"after {self.position} of {len(self._expected)} bytes")
+                raise TornError(f"after {self.position} of {len(self._expected)} bytes")
             right = self._expected[self.position : self.position + len(chunk)]
             assert chunk == right, f"wrong bytes after {self.position}"
             self.position += len(chunk)
@@ -79,7 +88,7 @@ def download(
     receive_buffer: int | None = None,
 ) -> Iterator[Download]:
     """GET `path`; leaving the block closes the connection. `receive_buffer` in bytes: small
-    ones make a reader that stops reading felt by the server at once. Raises Torn, OSError."""
+    ones make a reader that stops reading felt by the server at once. Raises TornError, OSError."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     with contextlib.closing(connection):
         if receive_buffer is not None:
@@ -89,7 +98,7 @@ def download(
             with connection.getresponse() as response:
                 yield Download(response, expected)
         except http.client.HTTPException as error:
-            raise Torn(repr(error)) from error
+            raise TornError(repr(error)) from error
 
 
 def connect_with_buffer(port: int, size: int) -> socket.socket:

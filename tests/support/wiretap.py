@@ -159,6 +159,8 @@ def relay_answer(reader: BufferedReader, client: socket.socket, seen: Seen, faul
     length = header_fields(head[1:]).get("content-length")
     bodiless = seen.method == "HEAD" or seen.status in (204, 304)
     framed = bodiless or length is not None
+    if bodiless and fault.gate is not None:
+        fault.gate.pass_through()
     client.sendall(encode_head(without_connection(head) if framed else head))
     left = 0 if bodiless else int(length) if length is not None else None
     return relay_body(reader, client, left, fault) and framed
@@ -175,7 +177,7 @@ def relay_body(
         if position == fault.cut:
             return False
         want = CHUNK if left is None else min(CHUNK, left - position)
-        for mark in (fault.cut, fault.corrupt, fault.gate and fault.gate.at):
+        for mark in (fault.cut, fault.corrupt, fault.gate.at if fault.gate else None):
             if mark is not None and position < mark:
                 want = min(want, mark - position)
         chunk = reader.read1(want)

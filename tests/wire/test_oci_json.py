@@ -31,7 +31,8 @@ from distcache.wire.oci_json import (
 )
 from tests.wire.samples import DIGEST, LONG, OTHER, REPOSITORY
 
-CONFIG = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": DIGEST, "size": 7}
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+CONFIG = {"mediaType": CONFIG_TYPE, "digest": DIGEST, "size": 7}
 LAYER = {"mediaType": "application/x.layer", "digest": OTHER, "size": 9}
 IMAGE = {"schemaVersion": 2, "config": CONFIG, "layers": [LAYER]}
 INDEX = {"schemaVersion": 2, "manifests": [{**LAYER, "mediaType": OCI_MANIFEST}]}
@@ -53,7 +54,7 @@ def test_an_image_names_its_config_and_layers() -> None:
     assert parse(IMAGE, DOCKER_MANIFEST) == Document(
         DOCKER_MANIFEST,
         (
-            Descriptor(Content(Kind.BLOB, DIGEST), 7, CONFIG["mediaType"]),
+            Descriptor(Content(Kind.BLOB, DIGEST), 7, CONFIG_TYPE),
             Descriptor(Content(Kind.BLOB, OTHER), 9, "application/x.layer"),
         ),
     )
@@ -190,8 +191,20 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from(
-            ["schemaVersion", "mediaType", "config", "layers", "manifests", "blobs", "fsLayers"]
-            + ["digest", "size", "blobSum", "tags", "name"]
+            [
+                "schemaVersion",
+                "mediaType",
+                "config",
+                "layers",
+                "manifests",
+                "blobs",
+                "fsLayers",
+                "digest",
+                "size",
+                "blobSum",
+                "tags",
+                "name",
+            ],
         ),
         inner,
         max_size=4,
@@ -239,9 +252,7 @@ def test_listings(body: bytes, reference: Reference, expected: Document | None) 
 
 
 def test_referrers_are_manifests() -> None:
-    document = parse_listing(
-        json.dumps(INDEX).encode(), OCI_INDEX, REFERRERS, None, "artifactType"
-    )
+    document = parse_listing(json.dumps(INDEX).encode(), OCI_INDEX, REFERRERS, None, "artifactType")
     child = Descriptor(Content(Kind.MANIFEST, OTHER), 9, OCI_MANIFEST)
     assert document == Document(OCI_INDEX, (child,), None, "artifactType")
 

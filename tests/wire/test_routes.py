@@ -163,8 +163,21 @@ def test_a_malformed_digest_is_invalid(digest: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v2/a", "/v2/a/b", "/v2/a/b/c/d", "/v2/manifests/x", "/v2/tags/list", "/v2/a/tags/other"]
-    + ["/v1/", "/v3/a", "/index.html", "/v2x", "//v2/", "*", "v2/"],
+    [
+        "/v2/a",
+        "/v2/a/b",
+        "/v2/a/b/c/d",
+        "/v2/manifests/x",
+        "/v2/tags/list",
+        "/v2/a/tags/other",
+        "/v1/",
+        "/v3/a",
+        "/index.html",
+        "/v2x",
+        "//v2/",
+        "*",
+        "v2/",
+    ],
 )
 def test_unknown_paths(path: str) -> None:
     assert refused(path) == (404, "NAME_UNKNOWN")

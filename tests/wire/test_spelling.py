@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from distcache.wire.spelling import NAME_LIMIT, digest, is_name, is_tag
 from tests.wire.samples import DIGEST, HEX, LONG
 
-PART = st.from_regex(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*", fullmatch=True)
+PART = st.from_regex(r"[a-z0-9]{1,9}((\.|_|__|-{1,5})[a-z0-9]{1,9})?", fullmatch=True)
 
 
-@given(st.lists(PART, min_size=1, max_size=20))
+@given(st.lists(PART, min_size=1, max_size=16))
 def test_names_have_any_depth(parts: list[str]) -> None:
     name = "/".join(parts)
     assert is_name(name) == (len(name) <= NAME_LIMIT)
@@ -57,8 +57,19 @@ def test_another_algorithm_than_sha256_is_legal() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sha256:", HEX, f"sha256:{HEX[:-1]}", f"sha256:{HEX.upper()}", f"sha512:{HEX}"]
-    + [f"md5:{HEX[:32]}", f"SHA256:{HEX}", f"sha256:{HEX}\n", f"sha256:{HEX}/x", f"sha384:{HEX}"],
+    [
+        "",
+        "sha256:",
+        HEX,
+        f"sha256:{HEX[:-1]}",
+        f"sha256:{HEX.upper()}",
+        f"sha256:{HEX}\n",
+        f"sha256:{HEX}/x",
+        f"sha512:{HEX}",
+        f"sha384:{HEX}",
+        f"SHA256:{HEX}",
+        f"md5:{HEX[:32]}",
+    ],
 )
 def test_what_cannot_be_verified_is_no_digest(text: str) -> None:
     assert digest(text) is None

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from enum import Enum
 from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import attrs
 from attrs import define, field
@@ -142,7 +142,8 @@ def _unknown(key: str, node: Node, path: str) -> Problem:
 
 
 def _of_type(kind: Any) -> Node:
-    if get_origin(kind) is UnionType:
+    # An optional NewType is a Union, an optional class a UnionType.
+    if get_origin(kind) in (UnionType, Union):
         (kind,) = (part for part in get_args(kind) if part is not type(None))
     if attrs.has(kind):
         return Node(Kind.SECTION, {f.name: _of_type(f.type) for f in attrs.fields(kind)})

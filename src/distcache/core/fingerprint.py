@@ -60,7 +60,7 @@ class _View:
         if value is None:
             return None
         if name in TIMES:
-            return max(value - self._now, -OLD)
+            return max(float(value) - self._now, -float(OLD))
         if name in NUMBERS:
             return self._labels.setdefault(value, len(self._labels))
         if isinstance(value, frozenset):

@@ -3,6 +3,7 @@
 It is kept for whoever wants to look, under names that `sqlite3` can still open.
 """
 
+import os
 import re
 import shutil
 import sqlite3
@@ -28,10 +29,13 @@ def check_pages(connection: sqlite3.Connection) -> None:
         raise DamageError(verdict.decode(errors="replace"))
 
 
-def proven(error: Exception) -> bool:
+def proven(error: Exception, path: Path) -> bool:
     """Whether the error comes from the file itself: a new file would not have it."""
     if not isinstance(error, sqlite3.Error):
         return isinstance(error, DamageError)
+    if primary_code(error) == sqlite3.SQLITE_READONLY:
+        # The header of a database can forbid writing, for formats that are not known yet.
+        return os.access(path, os.W_OK)
     return primary_code(error) in _OF_CONTENT or extended_code(error) in _OF_READING
 
 

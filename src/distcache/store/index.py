@@ -127,7 +127,7 @@ def open_index(path: Path) -> Index:
         try:
             return Index(_connect(path), renewed=False)
         except (sqlite3.Error, damage.DamageError) as error:
-            if not damage.proven(error):
+            if not damage.proven(error, path):
                 raise
         damage.put_aside(path)
         return Index(_connect(path), renewed=True)
@@ -148,8 +148,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """Sound, and of our schema; an empty database is given it."""
+    """Sound, writable, and of our schema; an empty database is given it."""
     damage.check_pages(connection)
+    # Writes nothing, yet fails where nothing can be written; BEGIN IMMEDIATE does not.
+    connection.executescript("BEGIN; PRAGMA user_version = 0; ROLLBACK")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
     if VERSION < version <= damage.PLAUSIBLE_VERSION:

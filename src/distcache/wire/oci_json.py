@@ -50,7 +50,7 @@ def parse_manifest(body: bytes, content_type: str | None) -> Document | None:
     manifest = load(body)
     if not isinstance(manifest, dict):
         return None
-    kind = _specific(content_type) or _own_type(manifest) or _inferred_type(manifest)
+    kind = specific(content_type) or _own_type(manifest) or _inferred_type(manifest)
     if kind is None or not manifest.keys() & _MEMBERS:
         return None
     blobs = [manifest.get("config"), *_list(manifest, "layers"), *_list(manifest, "blobs")]
@@ -81,7 +81,7 @@ def parse_listing(
     if not isinstance(listing.get("manifests"), list):
         return None
     children = _descriptors(Kind.MANIFEST, listing["manifests"])
-    return Document(_specific(content_type) or OCI_INDEX, _unique(children), next_page, filters)
+    return Document(specific(content_type) or OCI_INDEX, _unique(children), next_page, filters)
 
 
 def error_body(code: Code, message: str, detail: Mapping[str, str] | None = None) -> bytes:
@@ -95,6 +95,13 @@ def error_body(code: Code, message: str, detail: Mapping[str, str] | None = None
 def catalog_body(repositories: Iterable[str]) -> bytes:
     listed = {"repositories": sorted(repositories)}
     return json.dumps(listed, separators=(",", ":")).encode() + b"\n"
+
+
+def specific(content_type: str | None) -> str | None:
+    """The media type, when it says more than that there are bytes or JSON."""
+    said = media_type(content_type)
+    vague = said is None or said.lower() in _VAGUE or said.lower().startswith("text/")
+    return None if vague else said
 
 
 def load(body: bytes) -> Any:
@@ -161,12 +168,6 @@ def _unique(children: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
     for child in children:
         first.setdefault(child.content, child)
     return tuple(first.values())
-
-
-def _specific(content_type: str | None) -> str | None:
-    said = media_type(content_type)
-    vague = said is None or said.lower() in _VAGUE or said.lower().startswith("text/")
-    return None if vague else said
 
 
 def _own_type(manifest: Mapping[str, Any]) -> str | None:

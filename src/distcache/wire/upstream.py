@@ -22,8 +22,8 @@ from ..core.oci import (
 )
 from . import spelling, urls
 from .challenge import challenges
-from .headers import Headers, media_type, members, only, retry_after, sendable, values
-from .oci_json import JSON
+from .headers import Headers, members, only, retry_after, sendable, values
+from .oci_json import JSON, specific
 from .outgoing import Credentials, HttpRequest, compose
 from .sites import UpstreamSite
 from .urls import Url
@@ -67,7 +67,8 @@ def request(
 def head(
     site: UpstreamSite, sent: HttpRequest, status: int, headers: Headers, now: float
 ) -> UpstreamHead:
-    """The head of the answer to `sent`. Never raises: what is malformed counts as not said."""
+    """The head of the answer to `sent`. Never raises: what is malformed counts as not said, and
+    so does a media type that servers use for anything."""
     coded = any(c.lower() != "identity" for c in members(values(headers, b"content-encoding")))
     if coded and sent.method == "GET" and status in (200, 206):
         return UpstreamHead(CODED)
@@ -81,7 +82,7 @@ def head(
         start=start,
         size=length if size is None and status == 200 and not coded else size,
         digest=spelling.digest(only(headers, b"docker-content-digest") or ""),
-        media_type=media_type(only(headers, b"content-type")),
+        media_type=specific(only(headers, b"content-type")),
         etag=etag if etag and sendable(etag) else None,
         challenges=challenges(site, headers),
         location=_location(site, sent.url, headers),

@@ -67,11 +67,15 @@ def parse(text: str, base: Url | None = None) -> Url | None:
     try:
         parts = urlsplit(urljoin(str(base), text) if base else text)
         host, port = parts.hostname or "", parts.port
+        named = "[" not in parts.netloc
+        if not named:
+            IPv6Address(host)
     except ValueError:
         return None
     if parts.scheme not in _PORTS or "@" in parts.netloc or port == 0:
         return None
-    if not (_is_ipv6(host) if "[" in parts.netloc else _HOST.fullmatch(host)):
+    # A scope (`%eth0`) means something on one machine only.
+    if "%" in host or (named and not _HOST.fullmatch(host)):
         return None
     query = f"?{parts.query}" if parts.query else ""
     path = parts.path if parts.path.startswith("/") else f"/{parts.path}"
@@ -118,13 +122,6 @@ def may_lead(home: Url, here: Url, there: Url, private: bool) -> bool:
 def _encode(match: re.Match[str]) -> str:
     encoded = match[0].encode("latin-1" if match[0] <= "\xff" else "utf-8", "replace")
     return "".join(f"%{byte:02X}" for byte in encoded)
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        return IPv6Address(host).scope_id is None
-    except ValueError:
-        return False
 
 
 def _ends_in_number(name: str) -> bool:

@@ -1,0 +1,24 @@
+"""The wait before a broken transfer is tried again."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distcache.core.config import Limits
+from distcache.core.retry import delay
+
+LIMITS = Limits()
+
+
+@given(st.text(), st.integers(2, 60))
+def test_it_grows_within_the_bound(key: str, attempt: int) -> None:
+    step = min(LIMITS.backoff * 2 ** (attempt - 2), LIMITS.backoff_max)
+    assert step / 2 <= delay(key, attempt, LIMITS) <= step
+
+
+def test_two_keys_do_not_come_back_together() -> None:
+    assert len({delay(str(n), 2, LIMITS) for n in range(100)}) > 50
+
+
+def test_upstream_s_wish_is_respected_up_to_the_bound() -> None:
+    assert delay("k", 2, LIMITS, retry_after=5) == 5.0
+    assert delay("k", 2, LIMITS, retry_after=3600) == LIMITS.backoff_max

@@ -1,0 +1,78 @@
+"""Dies at every step of a store's work in turn. Run as a program: crash_child.py DIRECTORY.
+
+For k = 1, 2, ... a forked child does the work below in DIRECTORY/k and exits, as if killed,
+just before its k-th call into the operating system; a pwrite is cut short instead. The last
+child lives to the end and leaves the names of its calls in DIRECTORY/calls. A separate
+program, because a process that forks must not have threads.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distcache.core.effects import Medium, Spool
+from distcache.core.inventory import BlobDropped
+from distcache.store import MemorySpool, open_store
+from tests.store.samples import digest_of, grant, put, stored
+
+FIRST = b"first" * 1000
+SECOND = b"second" * 1000
+DOOMED = b"doomed" * 1000
+
+CALLS = ("open", "pwrite", "fsync", "ftruncate", "rename", "unlink", "mkdir", "close")
+
+
+def work(root: Path) -> None:
+    """Commit a file, commit a document, delete; each with its record."""
+    store = open_store(root)
+    for number, data in enumerate((FIRST, DOOMED)):
+        put(store, data, number)
+        store.write([stored(data), grant(digest_of(data))])
+    body = MemorySpool(Spool(3, Medium.MEMORY))
+    body.write(0, SECOND)
+    store.commit(body, body.digest())
+    store.write([stored(SECOND)])
+    store.delete(digest_of(DOOMED))
+    store.write([BlobDropped(digest_of(DOOMED))])
+    store.close()
+
+
+def count_calls(deadly: int, names: list[str]) -> None:
+    """From here on the process dies at its `deadly`-th call; `names` collects the others."""
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*args: Any, **options: Any) -> Any:
+            names.append(name)
+            if len(names) == deadly:
+                if name == "pwrite":
+                    call(args[0], args[1][: len(args[1]) // 2], args[2])
+                os._exit(9)
+            return call(*args, **options)
+
+        return wrapper
+
+    for name in CALLS:
+        setattr(os, name, counted(name, getattr(os, name)))
+
+
+def run(directory: Path, deadly: int) -> bool:
+    """Whether the child came to its end."""
+    root = directory / str(deadly)
+    root.mkdir()
+    child = os.fork()
+    if child == 0:
+        names: list[str] = []
+        count_calls(deadly, names)
+        work(root)
+        (directory / "calls").write_text("\n".join(names))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) == 0
+
+
+if __name__ == "__main__":
+    step = 1
+    while not run(Path(sys.argv[1]), step):
+        step += 1

@@ -1,0 +1,87 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distcache.core.oci import Descriptor, Document, Reference
+from distcache.store.codec import DESCRIPTOR, DOCUMENT, REFERENCE, TEXT, Column
+from tests.store.samples import anything, descriptors, documents, references
+
+
+@given(documents)
+def test_a_document_comes_back_equal(document: Document) -> None:
+    assert DOCUMENT.load(DOCUMENT.dump(document)) == document
+
+
+@given(descriptors)
+def test_a_descriptor_comes_back_equal(descriptor: Descriptor) -> None:
+    assert DESCRIPTOR.load(DESCRIPTOR.dump(descriptor)) == descriptor
+
+
+@given(references)
+def test_a_reference_comes_back_equal_and_of_its_class(reference: Reference) -> None:
+    back = REFERENCE.load(REFERENCE.dump(reference))
+    assert back == reference
+    assert type(back) is type(reference)
+
+
+@given(references, references)
+def test_text_of_references_is_equal_exactly_when_they_are(one: Reference, two: Reference) -> None:
+    assert (REFERENCE.dump(one) == REFERENCE.dump(two)) == (one == two)
+
+
+@given(documents, anything)
+def test_text_is_ascii_whatever_upstream_said(document: Document, text: str) -> None:
+    assert DOCUMENT.dump(document).isascii()
+    assert TEXT.dump(text).isascii()
+    assert TEXT.load(TEXT.dump(text)) == text
+
+
+CONTENT = '"content":{"kind":"blob","digest":"d"}'
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        (DOCUMENT, ""),
+        (DOCUMENT, "{"),
+        (DOCUMENT, "null"),
+        (DOCUMENT, "[]"),
+        (DOCUMENT, '"media_type"'),
+        (DOCUMENT, "{}"),
+        (DOCUMENT, '{"media_type":1}'),
+        (DOCUMENT, '{"media_type":"m","other":1}'),
+        (DOCUMENT, '{"media_type":"m","children":""}'),
+        (DOCUMENT, '{"media_type":"m","children":{}}'),
+        (DOCUMENT, '{"media_type":"m","children":null}'),
+        (DOCUMENT, '{"media_type":"m","children":[null]}'),
+        (DOCUMENT, '{"media_type":"m","next_page":1}'),
+        (DOCUMENT, "[" * 100_000),
+        (DESCRIPTOR, "{" + CONTENT + ',"media_type":"m"}'),
+        (DESCRIPTOR, "{" + CONTENT + ',"size":"1","media_type":"m"}'),
+        (DESCRIPTOR, "{" + CONTENT + ',"size":true,"media_type":"m"}'),
+        (DESCRIPTOR, "{" + CONTENT + ',"size":1.0,"media_type":"m"}'),
+        (DESCRIPTOR, '{"content":{"kind":"x","digest":"d"},"size":1,"media_type":"m"}'),
+        (DESCRIPTOR, '{"content":{"kind":"blob","digest":null},"size":1,"media_type":"m"}'),
+        (REFERENCE, "{}"),
+        (REFERENCE, "[]"),
+        (REFERENCE, '{"_type":"Repository","upstream":"u","name":"n"}'),
+        (REFERENCE, '{"_type":["TagRef"]}'),
+        (REFERENCE, '{"_type":"TagRef","tag":"t"}'),
+        (TEXT, "1"),
+        (TEXT, "null"),
+    ],
+)
+def test_wrong_types_are_errors_not_coerced(column: Column[Any], text: str) -> None:
+    with pytest.raises(ValueError, match="damaged value"):
+        column.load(text)
+
+
+@given(st.sampled_from([DOCUMENT, DESCRIPTOR, REFERENCE, TEXT]), anything)
+def test_any_text_is_a_value_or_a_value_error(column: Column[Any], text: str) -> None:
+    try:
+        value = column.load(text)
+    except ValueError:
+        return
+    assert column.load(column.dump(value)) == value

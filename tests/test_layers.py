@@ -1,0 +1,66 @@
+"""Imports point down only, and the core is what it says: pure."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "src" / "distcache"
+FILES = sorted(PACKAGE.rglob("*.py"))
+CORE = [path for path in FILES if path.relative_to(PACKAGE).parts[0] == "core"]
+
+PURE = {"attrs", "bisect", "collections", "enum", "heapq", "itertools", "re", "typing"}
+PURE |= {"contextlib", "functools", "math", "operator", "hashlib", "types", "zlib", "__future__"}
+LOOPS = {"trio", "asyncio", "anyio"}
+BELOW = {
+    "core": {"core"},
+    "wire": {"wire", "core", "__version__"},
+    "store": {"store", "core"},
+    "configuration": {"configuration", "core", "wire"},
+    "settings": {"configuration", "core", "wire"},
+    "log": {"settings"},
+    "driver": {"driver", "core", "wire", "store", "settings", "log"},
+    "trio_server": {"trio_server", "driver", "core", "wire", "store", "settings", "log"},
+}
+"""What each part may import of the package. A part that is not here may import everything."""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def imports(path: Path) -> Iterator[tuple[str, ...]]:
+    """Absolute dotted names that a file imports."""
+    package = ("distcache", *path.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = (*base, *(node.module or "").split(".")) if node.module else base
+            yield from ((*module, alias.name) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_point_down(path: Path) -> None:
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if part in BELOW:
+        inside = {name[1] for name in imports(path) if name[0] == "distcache"}
+        assert inside <= BELOW[part]
+
+
+@pytest.mark.parametrize("path", CORE, ids=name_of)
+def test_the_core_is_pure(path: Path) -> None:
+    outside = {name[0] for name in imports(path) if name[0] != "distcache"}
+    assert outside <= PURE
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"open", "print", "input", "exec", "eval", "__import__"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_the_adapters_know_a_runtime(path: Path) -> None:
+    if path.relative_to(PACKAGE).parts[0] not in ("trio_server", "asyncio_server"):
+        assert not {name[0] for name in imports(path)} & LOOPS
