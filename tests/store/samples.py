@@ -1,11 +1,13 @@
 """Values and helpers that the store's tests share."""
 
 import hashlib
+import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from distcache.core.effects import Medium, Spool
@@ -65,15 +67,30 @@ def files_below(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
 
 
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
+def file_size_limit(size: int) -> AbstractContextManager[None]:
     """The kernel refuses what goes beyond so many bytes of a file, after a partial write."""
-    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    return _limited(resource.RLIMIT_FSIZE, size)
+
+
+def no_more_descriptors() -> AbstractContextManager[None]:
+    """The kernel opens nothing any more."""
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    return _limited(resource.RLIMIT_NOFILE, lowest_free)
+
+
+@contextmanager
+def _limited(resource_number: int, value: int) -> Iterator[None]:
+    before, hard = resource.getrlimit(resource_number)
+    resource.setrlimit(resource_number, (value, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+        resource.setrlimit(resource_number, (before, hard))
+
+
+unhurried = settings(deadline=None)
+"""For tests that touch the disk, or run while others keep the machine busy."""
 
 
 # Any text, half surrogate pairs and NUL included: what upstream says is not ours to choose.

@@ -6,19 +6,22 @@ from hypothesis import strategies as st
 
 from distcache.core.oci import Descriptor, Document, Reference
 from distcache.store.codec import DESCRIPTOR, DOCUMENT, REFERENCE, TEXT, Column
-from tests.store.samples import anything, descriptors, documents, references
+from tests.store.samples import anything, descriptors, documents, references, unhurried
 
 
+@unhurried
 @given(documents)
 def test_a_document_comes_back_equal(document: Document) -> None:
     assert DOCUMENT.load(DOCUMENT.dump(document)) == document
 
 
+@unhurried
 @given(descriptors)
 def test_a_descriptor_comes_back_equal(descriptor: Descriptor) -> None:
     assert DESCRIPTOR.load(DESCRIPTOR.dump(descriptor)) == descriptor
 
 
+@unhurried
 @given(references)
 def test_a_reference_comes_back_equal_and_of_its_class(reference: Reference) -> None:
     back = REFERENCE.load(REFERENCE.dump(reference))
@@ -26,11 +29,13 @@ def test_a_reference_comes_back_equal_and_of_its_class(reference: Reference) -> 
     assert type(back) is type(reference)
 
 
+@unhurried
 @given(references, references)
 def test_text_of_references_is_equal_exactly_when_they_are(one: Reference, two: Reference) -> None:
     assert (REFERENCE.dump(one) == REFERENCE.dump(two)) == (one == two)
 
 
+@unhurried
 @given(documents, anything)
 def test_text_is_ascii_whatever_upstream_said(document: Document, text: str) -> None:
     assert DOCUMENT.dump(document).isascii()
@@ -78,6 +83,7 @@ def test_wrong_types_are_errors_not_coerced(column: Column[Any], text: str) -> N
         column.load(text)
 
 
+@unhurried
 @given(st.sampled_from([DOCUMENT, DESCRIPTOR, REFERENCE, TEXT]), anything)
 def test_any_text_is_a_value_or_a_value_error(column: Column[Any], text: str) -> None:
     try:

@@ -10,7 +10,14 @@ from distcache.core.oci import Digest
 from distcache.store import MemorySpool, StoreError, WindowSpool
 from distcache.store.digests import supported
 from distcache.store.files import Files
-from tests.store.samples import LAYER, digest_of, files_below, path_of
+from tests.store.samples import (
+    LAYER,
+    digest_of,
+    files_below,
+    no_more_descriptors,
+    path_of,
+    unhurried,
+)
 
 DIGEST = digest_of(LAYER)
 
@@ -103,6 +110,17 @@ def test_a_commit_that_fails_leaves_the_spool_readable_and_nothing_published(
     assert files_below(tmp_path) == set()
 
 
+def test_a_name_that_may_not_last_is_taken_back(files: Files, tmp_path: Path) -> None:
+    """The core is told that there is no such blob: then the next start must find none."""
+    body = files.create(Spool(1, Medium.FILE, DIGEST))
+    body.write(0, LAYER)
+    with no_more_descriptors(), pytest.raises(StoreError, match="Too many open files"):
+        files.commit(body, DIGEST)
+    assert body.read(0, 5000) == LAYER
+    assert files_below(tmp_path) == set()
+    body.discard()
+
+
 def test_a_document_whose_commit_fails_leaves_no_temporary_file(
     files: Files, tmp_path: Path
 ) -> None:
@@ -187,6 +205,7 @@ def test_what_is_no_digest_names_no_file(files: Files, digest: str) -> None:
         files.delete(Digest(digest))
 
 
+@unhurried
 @given(st.text(max_size=80))
 def test_only_lower_case_hexadecimal_of_full_length_is_a_digest(text: str) -> None:
     assert not supported(text)

@@ -11,7 +11,7 @@ from distcache.core.effects import Medium, Spool
 from distcache.core.events import StoreFault
 from distcache.core.oci import Digest
 from distcache.store import Body, FileSpool, MemorySpool, StoreError, TooLarge, WindowSpool
-from tests.store.samples import digest_of, file_size_limit
+from tests.store.samples import digest_of, file_size_limit, unhurried
 
 CONTENT = bytes(range(200))
 
@@ -115,16 +115,19 @@ def play(body: Body, script: list[tuple[int, int]]) -> None:
         assert body.digest() == digest_of(CONTENT[:length])
 
 
+@unhurried
 @given(pieces)
 def test_any_pieces_in_memory_make_a_prefix_of_the_content(script: list[tuple[int, int]]) -> None:
     play(MemorySpool(Spool(1, Medium.MEMORY)), script)
 
 
+@unhurried
 @given(pieces)
 def test_any_pieces_in_a_window_make_a_prefix_of_the_content(script: list[tuple[int, int]]) -> None:
     play(WindowSpool(Spool(1, Medium.WINDOW)), script)
 
 
+@unhurried
 @given(pieces)
 def test_any_pieces_in_a_file_make_a_prefix_of_the_content(
     tmp_path_factory: pytest.TempPathFactory, script: list[tuple[int, int]]
@@ -196,6 +199,7 @@ def test_bytes_before_the_first_wanted_one_are_hashed_and_dropped() -> None:
 steps = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=20)
 
 
+@unhurried
 @given(st.integers(0, 120), st.integers(1, 50), steps)
 def test_a_window_hands_its_reader_the_content_from_first_on(
     first: int, window: int, script: list[tuple[int, int]]

@@ -16,7 +16,15 @@ from distcache.core.inventory import (
     TagStored,
 )
 from distcache.core.oci import Content, Descriptor, Digest, Document, Kind
-from distcache.store import MemorySpool, Store, StoreLocked, StoreTooNew, Swept, open_store
+from distcache.store import (
+    MemorySpool,
+    Store,
+    StoreError,
+    StoreLocked,
+    StoreTooNew,
+    Swept,
+    open_store,
+)
 from tests.store.samples import (
     LAYER,
     digest_of,
@@ -213,6 +221,26 @@ def test_a_start_that_cannot_write_the_index_goes_by_the_files(
         store.close()
     assert open_again(tmp_path).adopted == 400
     assert open_again(tmp_path).adopted == 0
+
+
+def test_a_disk_that_takes_nothing_does_not_stop_the_start(tmp_path: Path, store: Store) -> None:
+    put(store, LAYER)
+    store.write([stored(LAYER), tag("1", DIGEST)])
+    store.close()
+    with file_size_limit(0):
+        store = open_store(tmp_path)
+        assert store.inventory.records == (stored(LAYER), tag("1", DIGEST))
+        with pytest.raises(StoreError):
+            store.write([grant(DIGEST)])
+        assert store.delete(DIGEST) == len(LAYER)
+        store.close()
+    assert open_again(tmp_path).lost == 1
+
+
+def test_a_new_index_that_cannot_be_written_is_an_error_not_damage(tmp_path: Path) -> None:
+    with file_size_limit(0), pytest.raises(StoreError, match="index"):
+        open_store(tmp_path)
+    assert open_again(tmp_path) == CLEAN
 
 
 def open_again(root: Path) -> Swept:

@@ -17,14 +17,14 @@ class StoreError(Exception):
         self.fault = fault
 
 
-class StoreLocked(StoreError):  # noqa: N818
+class StoreLocked(StoreError):
     """Another process serves from this directory."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(f"{root} is in use by another process")
 
 
-class StoreTooNew(StoreError):  # noqa: N818
+class StoreTooNew(StoreError):
     """The index was written by a later release, which may know what this one would lose."""
 
     def __init__(self, path: Path, version: int, known: int) -> None:

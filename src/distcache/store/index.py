@@ -136,6 +136,8 @@ def open_index(path: Path) -> Index:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
+        # Before WAL: then its index is kept in memory, and a full disk is no reason not to start.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         # Text is decoded row by row, so that bytes that are no UTF-8 cost one row only.

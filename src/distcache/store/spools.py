@@ -24,7 +24,7 @@ WINDOW = 4 * 1024 * 1024
 few round trips, and small beside a layer."""
 
 
-class TooLarge(Exception):  # noqa: N818
+class TooLarge(Exception):
     """A document beyond its spool's limit."""
 
 

@@ -1,287 +1,294 @@
-"""Requests to upstream, over httpcore: one pool of connections for each upstream.
+"""Upstream requests on trio: one task each, from httpcore's pools to the driver's transfers.
 
-Each started fetch feeds exactly one terminal event, each token request too, also when it is
-cancelled.
+A body that goes to a file is read by one task while a thread writes and hashes what came
+before. A body is always read to its end or torn off, and every request ends its transfer,
+whatever is raised or cancelled.
 """
 
-import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpcore
 import trio
-from attrs import define
 
-from ..core.effects import AcquireToken, Fetch, UpstreamRequest
-from ..core.events import (
-    BodySpooled,
-    Cause,
-    FetchEnded,
-    FetchFailed,
-    HeadReceived,
-    TokenGranted,
-    TokenRefused,
-)
-from ..core.oci import Content, Document, TagRef
-from ..driver import Driver, Held, cause_of
-from ..settings import Settings
-from ..store import FileSpool, MemorySpool, StoreError, TooLarge, WindowSpool
-from ..wire import challenge, oci_json, upstream
-from ..wire.headers import Headers, only
+from .. import log
+from ..core.events import Cause
+from ..driver import REST, TOKEN_LIMIT, TokenCall, Transfer, cause_of
+from ..settings import UpstreamTimeouts
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
+from .network import READ, Backend
 
-log = logging.getLogger("distcache")
-
-CHUNKS = 32
-"""Pieces of 64 KiB (what httpcore reads at once) that may wait for the disk."""
-
-REST = 64 * 1024
-"""Bytes of an unwanted body that are read so that the connection can be used again."""
+AHEAD = 4 * 1024 * 1024 // READ
+"""Pieces of a body that may wait for the disk, 4 MiB: more would only fill the memory when the
+disk is slower than the network."""
 
 REST_TIME = 1.0
-"""Seconds to wait for them."""
+"""Seconds that an unwanted rest may take; see `transfers.REST`."""
 
-TOKEN_LIMIT = 1024 * 1024
-"""Bytes of a token service's answer."""
+KEPT = 32
+"""Idle connections to one upstream, enough for the layers of two images at once."""
 
-_CAUSES: Iterable[tuple[type[Exception], Cause]] = (
-    (httpcore.TimeoutException, Cause.TIMEOUT),
-    (httpcore.ConnectError, Cause.UNREACHABLE),
-    (httpcore.UnsupportedProtocol, Cause.UNREACHABLE),
-    (ssl.SSLError, Cause.UNREACHABLE),
-    (TooLarge, Cause.TOO_LARGE),
-    (AssertionError, Cause.REFUSED),
-)
+KEPT_FOR = 30.0
+"""Seconds; below what servers commonly allow (nginx 75, Go and Caddy minutes)."""
+
+WRITERS = 8
+"""Threads that write spools at once; they share the disk and the processors anyway."""
 
 
-@define(eq=False)
-class _Running:
-    scope: trio.CancelScope
-    at_head: bool = False
-    cancelled: bool = False
+class Fetcher:
+    """Starts tasks in `nursery`; when that is cancelled every transfer ends as cancelled."""
 
-
-class Upstreams:
-    """`nursery` runs the requests."""
-
-    def __init__(self, settings: Settings, driver: Driver, nursery: trio.Nursery) -> None:
-        self._settings = settings
-        self._driver = driver
+    def __init__(self, nursery: trio.Nursery, timeouts: UpstreamTimeouts) -> None:
+        self.timeouts = timeouts
         self._nursery = nursery
-        self._running: dict[int, _Running] = {}
-        self._pools = {key: _pool(site) for key, site in settings.sites.items()}
+        self._writers = trio.CapacityLimiter(WRITERS)
+        self._pools: dict[UpstreamSite, httpcore.AsyncConnectionPool] = {}
+        self._contexts: dict[str | None, ssl.SSLContext] = {}
 
-    def start_fetch(self, fetch: Fetch, held: Held | None) -> None:
-        self._running[fetch.fetch] = _Running(trio.CancelScope())
-        self._nursery.start_soon(self._fetch, fetch, held)
+    def start_fetch(self, transfer: Transfer) -> None:
+        self._nursery.start_soon(self._run_fetch, transfer)
 
-    def cancel_fetch(self, number: int) -> None:
-        running = self._running.get(number)
-        if running is not None:
-            running.cancelled = True
-            if not running.at_head:
-                running.scope.cancel()
-
-    def start_token(self, acquire: AcquireToken) -> None:
-        self._nursery.start_soon(self._token, acquire)
+    def start_token(self, call: TokenCall) -> None:
+        self._nursery.start_soon(self._run_token, call)
 
     async def aclose(self) -> None:
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + REST_TIME):
-            for pool in self._pools.values():
-                await pool.aclose()
+        """Close the connections, when no task is left."""
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.aclose()
 
-    async def _fetch(self, fetch: Fetch, held: Held | None) -> None:
-        running = self._running[fetch.fetch]
-        end: FetchEnded | FetchFailed = FetchFailed(fetch.fetch, Cause.CANCELLED)
+    async def _run_fetch(self, transfer: Transfer) -> None:
         try:
-            with running.scope:
-                end = await self._exchange(fetch, held, running)
+            await self._fetch(transfer)
         except Exception as error:
-            end = FetchFailed(fetch.fetch, _cause(error))
+            transfer.fail(_cause(error))
         finally:
-            del self._running[fetch.fetch]
-            if held is not None:
-                self._driver.release(held)
-            self._driver.feed(end)
+            transfer.fail(Cause.CANCELLED)
 
-    async def _exchange(self, fetch: Fetch, held: Held | None, running: _Running) -> FetchEnded:
-        key = fetch.request.repository.upstream
-        site, now = self._settings.sites[key], self._driver.clock.now()
-        sent = upstream.request(site, fetch.request, self._settings.credentials.get(key))
-        timeouts = self._timeouts()
-        async with self._pools[key].stream(
-            sent.method, _url(sent), headers=list(sent.headers), extensions={"timeout": timeouts}
-        ) as response:
-            timeouts["read"] = self._settings.idle
-            headers = _lower(response.headers)
-            head = upstream.head(site, sent, response.status, headers, now)
-            running.at_head = True
-            self._driver.feed(HeadReceived(fetch.fetch, head))
-            running.at_head = False
-            if running.cancelled or held is None:
-                await _read_rest(response)
-                return FetchEnded(fetch.fetch)
-            start = head.start if head.status == 206 else 0
-            await _Transfer(self._driver, fetch.fetch, held, start).run(response)
-            document = _document(fetch.request, held, headers)
-            return FetchEnded(fetch.fetch, held.body.digest(), document)
-
-    async def _token(self, acquire: AcquireToken) -> None:
-        event: TokenGranted | TokenRefused
-        event = TokenRefused(acquire.request, None, Cause.CANCELLED)
+    async def _run_token(self, call: TokenCall) -> None:
         try:
-            answer = await self._ask_for_token(acquire)
-            if isinstance(answer, challenge.Grant):
-                event = TokenGranted(acquire.request, answer.token, answer.expires_in)
+            with trio.fail_after(self.timeouts.headers):
+                await self._token(call)
+        except trio.TooSlowError:
+            call.fail(Cause.TIMEOUT)
+        except Exception as error:
+            call.fail(_cause(error))
+        finally:
+            call.fail(Cause.CANCELLED)
+
+    async def _fetch(self, transfer: Transfer) -> None:
+        with trio.CancelScope(deadline=trio.current_time() + self.timeouts.headers) as scope:
+            transfer.stop = scope.cancel
+            response = await self._send(transfer.site, transfer.sent)
+        transfer.stop = None
+        if scope.cancelled_caught:
+            transfer.fail(Cause.TIMEOUT)
+            return
+        body = Body(response)
+        try:
+            if transfer.head(response.status, response.headers):
+                await self._spool(transfer, body)
+            elif not transfer.cancelled:
+                transfer.end(transfer.conclude())
             else:
-                event = TokenRefused(
-                    acquire.request, answer.status, answer.cause, answer.retry_after
-                )
-        except Exception as error:
-            event = TokenRefused(acquire.request, None, _cause(error))
+                transfer.fail(Cause.CANCELLED)
+            if not transfer.long_rest:
+                await body.skip()
         finally:
-            self._driver.feed(event)
+            await body.aclose()
 
-    async def _ask_for_token(self, acquire: AcquireToken) -> challenge.Grant | challenge.Refusal:
-        credentials = self._settings.credentials.get(acquire.upstream)
-        sent = challenge.token_request(acquire.challenge, credentials)
-        async with self._pools[acquire.upstream].stream(
-            sent.method,
-            _url(sent),
-            headers=list(sent.headers),
-            extensions={"timeout": self._timeouts()},
-        ) as response:
-            body = bytearray()
-            async for piece in response.aiter_stream():
-                body += piece
-                if len(body) > TOKEN_LIMIT:
-                    raise TooLarge("the token service's answer")
-            now = self._driver.clock.now()
-            headers = _lower(response.headers)
-            return challenge.token_answer(response.status, headers, bytes(body), now)
+    async def _spool(self, transfer: Transfer, body: "Body") -> None:
+        with trio.CancelScope() as scope:
+            transfer.stop = scope.cancel
+            if transfer.in_memory:
+                await _collect(transfer, body)
+            else:
+                await _Pipe(transfer, body, self._writers).run()
+            if transfer.heavy:
+                found = await trio.to_thread.run_sync(transfer.conclude, limiter=self._writers)
+            else:
+                found = transfer.conclude()
+            transfer.end(found)
+        transfer.stop = None
+        # Stopped half-way; else this is said in vain.
+        transfer.fail(Cause.CANCELLED)
 
-    def _timeouts(self) -> dict[str, float]:
-        s = self._settings
-        return {"connect": s.connect, "read": s.headers, "write": s.headers, "pool": s.headers}
+    async def _token(self, call: TokenCall) -> None:
+        response = await self._send(call.site, call.sent)
+        body = Body(response)
+        try:
+            pieces = bytearray()
+            while (piece := await body.next()) is not None:
+                pieces += piece
+                if len(pieces) > TOKEN_LIMIT:
+                    call.fail(Cause.TOO_LARGE)
+                    return
+            call.answer(response.status, response.headers, bytes(pieces))
+        finally:
+            await body.aclose()
+
+    async def _send(self, site: UpstreamSite, sent: HttpRequest) -> httpcore.Response:
+        url = httpcore.URL(
+            scheme=sent.url.scheme, host=sent.url.host, port=sent.url.port, target=sent.url.target
+        )
+        idle = self.timeouts.idle
+        timeouts = {"connect": self.timeouts.connect, "read": idle, "write": idle}
+        request = httpcore.Request(
+            sent.method, url, headers=list(sent.headers), extensions={"timeout": timeouts}
+        )
+        return await self._pool(site).handle_async_request(request)
+
+    def _pool(self, site: UpstreamSite) -> httpcore.AsyncConnectionPool:
+        pool = self._pools.get(site)
+        if pool is None:
+            # No bound on connections: a request that waits for its turn inside the pool and is
+            # cancelled in the moment it gets it would cost the pool that place for ever.
+            pool = self._pools[site] = httpcore.AsyncConnectionPool(
+                ssl_context=self._context(site.ca),
+                max_connections=None,
+                max_keepalive_connections=KEPT,
+                keepalive_expiry=KEPT_FOR,
+                network_backend=Backend(),
+            )
+        return pool
+
+    def _context(self, ca: str | None) -> ssl.SSLContext:
+        # The system's certificates take tens of milliseconds to load.
+        context = self._contexts.get(ca)
+        if context is None:
+            context = self._contexts[ca] = ssl.create_default_context()
+            if ca is not None:
+                context.load_verify_locations(ca)
+        return context
 
 
-class _Transfer:
-    """A body on its way into its spool: while a thread writes and hashes what came, the next
-    pieces are read."""
+class Body:
+    """The body of one answer. httpcore hands it over through nested generators: they are run to
+    their end, or into the error of a torn connection, and never dropped half-way."""
 
-    def __init__(self, driver: Driver, fetch: int, held: Held, start: int) -> None:
-        self._driver = driver
-        self._fetch = fetch
-        self._held = held
-        self._at = start
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+        self._parts: AsyncIterator[bytes] | None = None
+        self._over = False
 
-    async def run(self, response: httpcore.Response) -> None:
-        error: Exception | None = None
-        send, receive = trio.open_memory_channel[bytes](CHUNKS)
+    async def next(self) -> bytes | None:
+        """The next piece, None at the end. Raises httpcore's errors."""
+        if self._parts is None:
+            self._parts = self._response.aiter_stream()
+        try:
+            return await anext(self._parts)
+        except StopAsyncIteration:
+            self._over = True
+            return None
+        except BaseException:
+            self._over = True
+            raise
+
+    async def skip(self) -> None:
+        """Read what is left, if it is little and quick to come, so that the connection can be
+        used again."""
+        left = REST
+        with trio.move_on_after(REST_TIME), suppress(httpcore.NetworkError, httpcore.ProtocolError):
+            while not self._over and left >= 0:
+                left -= len(await self.next() or b"")
+
+    async def aclose(self) -> None:
+        """Unless it was read to its end, the connection is closed."""
+        with trio.CancelScope(shield=True):
+            if self._parts is not None and not self._over:
+                await self._response.extensions["network_stream"].aclose()
+                with suppress(httpcore.NetworkError, httpcore.ProtocolError):
+                    while await self.next() is not None:
+                        pass
+            await self._response.aclose()
+
+
+class _Pipe:
+    """Reads a body while a thread writes what came before."""
+
+    def __init__(self, transfer: Transfer, body: Body, writers: trio.CapacityLimiter) -> None:
+        self._transfer = transfer
+        self._body = body
+        self._writers = writers
+        self._errors: list[Exception] = []
+
+    async def run(self) -> None:
+        """Raises the first error of either side, when both have ended."""
+        pieces_in, pieces_out = trio.open_memory_channel[bytes](AHEAD)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, pieces_out)
+            await self._read(pieces_in)
+        if self._errors:
+            raise self._errors[0]
 
-            async def read() -> None:
-                nonlocal error
-                with send:
-                    try:
-                        async for piece in response.aiter_stream():
-                            await send.send(piece)
-                    except Exception as caught:
-                        # What came before it is kept: the next attempt goes on from there.
-                        error = caught
-
-            nursery.start_soon(read)
+    async def _read(self, pieces: trio.MemorySendChannel[bytes]) -> None:
+        with pieces:
             try:
-                async for piece in receive:
-                    pieces = [piece]
-                    while receive.statistics().current_buffer_used:
-                        pieces.append(receive.receive_nowait())
-                    await self._take(b"".join(pieces))
-            except Exception as caught:
-                error = caught
-                nursery.cancel_scope.cancel()
-        if error is not None:
-            raise error
+                while (piece := await self._body.next()) is not None:
+                    await pieces.send(piece)
+            except trio.BrokenResourceError:
+                pass  # the writer has failed, and said why
+            except Exception as error:
+                self._errors.append(error)
 
-    async def _take(self, data: bytes) -> None:
-        body = self._held.body
-        view = memoryview(data)
-        while view:
-            piece = view
-            if isinstance(body, WindowSpool):
-                piece = view[: await self._room(body)]
-            if isinstance(body, FileSpool):
-                length = await trio.to_thread.run_sync(body.write, self._at, piece)
-            else:
-                length = body.write(self._at, piece)
-            self._at += len(piece)
-            view = view[len(piece) :]
-            self._driver.feed(BodySpooled(self._fetch, length))
-
-    async def _room(self, body: WindowSpool) -> int:
-        """Bytes from here on that the window takes; waits until there are some."""
-        while (room := body.length + body.room() - self._at) <= 0:
-            event = trio.Event()
-            self._held.wake_writer = event.set
-            await event.wait()
-        return room
+    async def _write(self, pieces: trio.MemoryReceiveChannel[bytes]) -> None:
+        with pieces:
+            try:
+                async for piece in pieces:
+                    batch = [piece]
+                    with suppress(trio.WouldBlock, trio.EndOfChannel):
+                        while True:
+                            batch.append(pieces.receive_nowait())
+                    self._transfer.spooled(
+                        await trio.to_thread.run_sync(
+                            self._transfer.take, batch, limiter=self._writers
+                        )
+                    )
+            except Exception as error:
+                self._errors.append(error)
 
 
-def _pool(site: UpstreamSite) -> httpcore.AsyncConnectionPool:
-    context = ssl.create_default_context()
-    if site.ca is not None:
-        context.load_verify_locations(site.ca)
-    return httpcore.AsyncConnectionPool(
-        ssl_context=context,
-        max_connections=None,
-        max_keepalive_connections=16,
-        keepalive_expiry=30.0,
-    )
+async def _collect(transfer: Transfer, body: Body) -> None:
+    """Takes a body into memory; one that a reader follows only as far as that one has come."""
+    freed = trio.Event()
 
+    def on_room() -> None:
+        nonlocal freed
+        freed.set()
+        freed = trio.Event()
 
-def _url(sent: HttpRequest) -> httpcore.URL:
-    url = sent.url
-    return httpcore.URL(
-        scheme=url.scheme.encode(),
-        host=url.host.encode(),
-        port=url.port,
-        target=url.target.encode(),
-    )
-
-
-def _lower(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    return tuple((name.lower(), value) for name, value in headers)
-
-
-async def _read_rest(response: httpcore.Response) -> None:
-    rest = 0
-    with trio.move_on_after(REST_TIME):
-        async for piece in response.aiter_stream():
-            rest += len(piece)
-            if rest > REST:
-                return
-
-
-def _document(asked: UpstreamRequest, held: Held, headers: Headers) -> Document | None:
-    body = held.body
-    if not isinstance(body, MemorySpool):
-        return None
-    data, kind = body.read(0, body.length), only(headers, b"content-type")
-    resource = asked.resource
-    if isinstance(resource, Content | TagRef):
-        return oci_json.parse_manifest(data, kind)
-    return oci_json.parse_listing(
-        data, kind, resource, upstream.next_page(headers), upstream.filters(headers)
-    )
+    assert transfer.spool is not None
+    transfer.spool.on_room = on_room
+    try:
+        while (piece := await body.next()) is not None:
+            view = memoryview(piece)
+            while view:
+                room = transfer.room()
+                if room == 0:
+                    await freed.wait()
+                    continue
+                transfer.spooled(transfer.take([view[:room]]))
+                view = view[room:] if room is not None else view[:0]
+    finally:
+        transfer.spool.on_room = None
 
 
 def _cause(error: Exception) -> Cause:
-    if isinstance(error, StoreError):
-        return cause_of(error)
-    for kind, cause in _CAUSES:
-        if isinstance(error, kind):
+    known = cause_of(error)
+    if known is not None:
+        return known
+    for kinds, cause in _CAUSES:
+        if isinstance(error, kinds):
             return cause
-    if not isinstance(error, httpcore.ProtocolError | httpcore.NetworkError):
-        log.error("a fetch failed", exc_info=error)
+    log.failure("an upstream request failed on something unforeseen", error)
     return Cause.CUT
+
+
+_CAUSES: tuple[tuple[tuple[type[Exception], ...], Cause], ...] = (
+    ((httpcore.TimeoutException,), Cause.TIMEOUT),
+    ((httpcore.ConnectError,), Cause.UNREACHABLE),
+    ((httpcore.LocalProtocolError, httpcore.UnsupportedProtocol), Cause.REFUSED),
+    ((httpcore.NetworkError, httpcore.RemoteProtocolError), Cause.CUT),
+)

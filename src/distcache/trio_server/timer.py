@@ -1,30 +1,36 @@
-"""Wakes the core when its next deadline has come."""
+"""The one timer: `Woke` when the core's next deadline has come."""
 
 import math
 
 import trio
 
+from ..core.events import Woke
 from ..core.oci import Time
 from ..driver import Driver
 
 
 class Timer:
-    def __init__(self, driver: Driver) -> None:
+    """`arm` may be called at any time, before `run` too."""
+
+    def __init__(self) -> None:
+        self._deadline: Time | None = None
+        self._driver: Driver | None = None
+        self._sleep: trio.CancelScope | None = None
+
+    def arm(self, deadline: Time | None) -> None:
+        self._deadline = deadline
+        if self._sleep is not None:
+            self._sleep.deadline = self._on_loop()
+
+    async def run(self, driver: Driver) -> None:
         self._driver = driver
-        self._deadline = math.inf
-        self._scope: trio.CancelScope | None = None
-
-    def set(self, deadline: Time | None) -> None:
-        clock = self._driver.clock
-        self._deadline = math.inf if deadline is None else clock.monotonic(deadline)
-        if self._scope is not None:
-            self._scope.deadline = self._deadline
-
-    async def run(self) -> None:
         while True:
-            with trio.CancelScope(deadline=self._deadline) as self._scope:
+            with trio.CancelScope(deadline=self._on_loop()) as self._sleep:
                 await trio.sleep_forever()
-            self._scope = None
-            if trio.current_time() >= self._deadline:
-                self._deadline = math.inf
-                self._driver.woke()
+            # Armed again by what the event changes; a deadline that stays is due at once.
+            driver.feed(Woke())
+
+    def _on_loop(self) -> float:
+        if self._deadline is None or self._driver is None:
+            return math.inf
+        return self._driver.clock.on_loop(self._deadline)

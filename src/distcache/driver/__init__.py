@@ -1,0 +1,21 @@
+"""What both event loops share: effects made real, sources, transfers, the clock. No awaiting."""
+
+from .clock import Clock
+from .driver import ClientEffect, Driver, Exchange, Shell, Upstreams
+from .sources import Source
+from .transfers import REST, TOKEN_LIMIT, TokenCall, Transfer, cause_of
+
+__all__ = [
+    "REST",
+    "TOKEN_LIMIT",
+    "ClientEffect",
+    "Clock",
+    "Driver",
+    "Exchange",
+    "Shell",
+    "Source",
+    "TokenCall",
+    "Transfer",
+    "Upstreams",
+    "cause_of",
+]

@@ -1,0 +1,27 @@
+"""The core's time: wall time at start, carried on by a clock that never steps back."""
+
+import time
+from collections.abc import Callable
+
+from ..core.oci import Time
+
+
+class Clock:
+    """`monotonic` is the event loop's clock in seconds, so that tests with a virtual one move
+    the core's time too. Wall time is read once: a step of the system's clock neither ends
+    nor prolongs anything, and stored times still mean something after a restart."""
+
+    def __init__(
+        self, monotonic: Callable[[], float], wall: Callable[[], float] = time.time
+    ) -> None:
+        self._monotonic = monotonic
+        self._offset = wall() - monotonic()
+        self._last: Time = wall()
+
+    def now(self) -> Time:
+        self._last = max(self._last, self._offset + self._monotonic())
+        return self._last
+
+    def on_loop(self, at: Time) -> float:
+        """When that is by the loop's own clock."""
+        return at - self._offset

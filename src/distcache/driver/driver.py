@@ -1,0 +1,292 @@
+"""The core's effects made real, the half that both event loops share: nothing here awaits.
+
+An adapter feeds events and is given work through `Shell`; everything runs on the loop's
+thread, except the jobs that it is asked to run elsewhere. An event that comes up while
+another is being dealt with waits for its turn, so the core is never entered twice.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar, assert_never
+
+from attrs import Factory, define, frozen
+
+from .. import log, settings
+from ..core.cache import Cache
+from ..core.config import Config
+from ..core.effects import (
+    Abort,
+    AcquireToken,
+    CancelFetch,
+    CommitBlob,
+    DeleteBlob,
+    DiscardSpool,
+    Effect,
+    Fetch,
+    Finish,
+    Journal,
+    Level,
+    Note,
+    Respond,
+    SendBody,
+    Spool,
+    Stored,
+)
+from ..core.events import (
+    BodySent,
+    ClientClosed,
+    Event,
+    PullRequested,
+    SourceLost,
+)
+from ..core.inventory import BlobDropped, BlobStored, Record
+from ..core.oci import Digest, Time
+from ..core.pull import Pull
+from ..store import Store
+from ..wire import challenge, upstream
+from ..wire.outgoing import Credentials
+from ..wire.sites import UpstreamSite
+from .clock import Clock
+from .sources import Blobs, OpenBlob, OpenSpool, Spools
+from .storekeeper import StoreKeeper
+from .transfers import TokenCall, Transfer
+
+T = TypeVar("T")
+
+ClientEffect = Respond | SendBody | Finish | Abort
+
+
+class Shell(Protocol):
+    """What an adapter does for the driver. None of it runs anything before it returns."""
+
+    def start_fetch(self, transfer: Transfer) -> None: ...
+
+    def start_token(self, call: TokenCall) -> None: ...
+
+    def run_job(self, job: Callable[[], T], then: Callable[[T], None]) -> None:
+        """`job` in a thread, then `then` on the loop, whatever is cancelled meanwhile."""
+
+    def arm(self, deadline: Time | None) -> None:
+        """`Woke` is due then, and no longer when it was due before."""
+
+
+@frozen
+class Upstreams:
+    """By the upstream's key."""
+
+    sites: Mapping[str, UpstreamSite]
+    credentials: Mapping[str, Credentials]
+
+
+@define(eq=False)
+class Exchange:
+    """One pull and the core's effects for it, which its connection takes from the left. `done`:
+    the core has no more to do with it, or was told that the client left."""
+
+    number: int
+    wake: Callable[[], None]
+    effects: deque[ClientEffect] = Factory(deque)
+    done: bool = False
+
+
+class Driver:
+    def __init__(
+        self,
+        cache: Cache,
+        store: Store,
+        upstreams: Upstreams,
+        clock: Clock,
+        shell: Shell,
+    ) -> None:
+        self.upstreams = upstreams
+        self.clock = clock
+        self._cache = cache
+        self._store = store
+        self._shell = shell
+        self._events: deque[Event] = deque()
+        self._feeding = False
+        self._armed: Time | None = None
+        self._number = 0
+        self._exchanges: dict[int, Exchange] = {}
+        self._transfers: dict[int, Transfer] = {}
+        self._keeper = StoreKeeper(store, shell.run_job, self.feed)
+        self._spools = Spools(self._keeper.close)
+        self._blobs = Blobs()
+        self._sizes: dict[Digest, int] = {}
+        for record in store.inventory.records:
+            self._note_size(record)
+
+    @property
+    def late(self) -> int:
+        """Events that came for something already ended."""
+        return self._cache.late
+
+    @property
+    def journal_failures(self) -> int:
+        """Batches of records that could not be written."""
+        return self._keeper.journal_failures
+
+    def configure(self, config: Config, upstreams: Upstreams) -> None:
+        """From now on; no upstream may be missing that there was."""
+        self.upstreams = upstreams
+        self._cache.configure(config)
+
+    def feed(self, event: Event) -> None:
+        """Tell the core, and begin everything that it wants done."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events:
+                for effect in self._handle(self._events.popleft()):
+                    self._interpret(effect)
+        finally:
+            self._feeding = False
+        self._keeper.write_journal()
+        deadline = self._cache.next_deadline()
+        if deadline != self._armed:
+            self._armed = deadline
+            self._shell.arm(deadline)
+
+    # For a client's connection
+
+    def open(self, pull: Pull, wake: Callable[[], None]) -> Exchange:
+        """A client asks. `wake` is called when there are effects for it."""
+        self._number += 1
+        exchange = Exchange(self._number, wake)
+        self._exchanges[exchange.number] = exchange
+        self.feed(PullRequested(exchange.number, pull))
+        return exchange
+
+    def sent(self, exchange: Exchange, sending: SendBody) -> None:
+        """The span of this SendBody is out."""
+        if isinstance(sending.source, Spool):
+            spool = self._spools.find(sending.source)
+            if spool is not None:
+                spool.sent(sending.span.stop)
+        self.feed(BodySent(exchange.number, sending.span.stop))
+
+    def lost(self, exchange: Exchange, sending: SendBody, *, answered: bool) -> None:
+        """Its source cannot be read."""
+        digest = sending.source.digest
+        if isinstance(sending.source, Stored):
+            self._blobs.drop(sending.source.digest)
+        self.feed(SourceLost(exchange.number, digest or Digest(""), answered))
+
+    def left(self, exchange: Exchange) -> None:
+        """The client left, or is being left; harmless when the core is done with it."""
+        if not exchange.done:
+            exchange.done = True
+            del self._exchanges[exchange.number]
+            self.feed(ClientClosed(exchange.number))
+
+    def find(self, source: Stored | Spool) -> OpenBlob | OpenSpool | None:
+        """A use of a source that is open already, for the caller to release."""
+        if isinstance(source, Stored):
+            return self._blobs.find(source.digest)
+        spool = self._spools.find(source)
+        return None if spool is None or spool.body is None else spool.use()
+
+    def opening(self, digest: Digest) -> Callable[[], int]:
+        """The blocking part of opening a blob; raises StoreError."""
+        size = self._sizes.get(digest, -1)
+        return lambda: self._store.open(digest, size)
+
+    def opened(self, digest: Digest, fd: int) -> OpenBlob:
+        """A use of what `opening` opened. What has been deleted since is not kept open."""
+        return self._blobs.add(digest, fd, keep=digest in self._sizes)
+
+    def close(self) -> None:
+        """After the last job, event and connection. Does not close the store."""
+        self._blobs.close()
+        self._spools.close()
+
+    # The core's effects
+
+    def _handle(self, event: Event) -> Sequence[Effect]:
+        try:
+            return self._cache.handle(event, self.clock.now())
+        except Exception as error:
+            # Other clients' pulls must not go down with one that met a bug.
+            log.failure(f"the core failed on {type(event).__name__}", error)
+            number = getattr(event, "exchange", None)
+            return () if number is None else (Abort(number),)
+
+    def _interpret(self, effect: Effect) -> None:
+        match effect:
+            case Respond() | SendBody():
+                exchange = self._exchanges.get(effect.exchange)
+                if exchange is not None:
+                    exchange.effects.append(effect)
+                    exchange.wake()
+            case Finish() | Abort():
+                exchange = self._exchanges.pop(effect.exchange, None)
+                if exchange is not None:
+                    exchange.done = True
+                    exchange.effects.append(effect)
+                    exchange.wake()
+            case Fetch():
+                self._fetch(effect)
+            case CancelFetch():
+                if (transfer := self._transfers.get(effect.fetch)) is not None:
+                    transfer.cancel()
+            case AcquireToken():
+                self._acquire_token(effect)
+            case CommitBlob():
+                self._keeper.commit(self._spools.find(effect.spool), effect)
+            case DiscardSpool():
+                self._spools.discard(effect.spool)
+            case DeleteBlob():
+                self._blobs.drop(effect.digest)
+                self._keeper.delete(effect.digest)
+            case Journal():
+                self._note_size(effect.record)
+                self._keeper.journal(effect.record)
+            case Note():
+                log.note(_LEVELS[effect.level], effect.message, dict(effect.fields))
+            case _:
+                assert_never(effect)
+
+    def _fetch(self, effect: Fetch) -> None:
+        key = effect.request.repository.upstream
+        site = self.upstreams.sites[key]
+        transfer = Transfer(
+            effect.fetch,
+            site,
+            upstream.request(site, effect.request, self.upstreams.credentials.get(key)),
+            None if effect.spool is None else self._spools.open(effect.spool).use(),
+            effect.request,
+            self._store,
+            self.feed,
+            self.clock.now,
+            self._transferred,
+        )
+        self._transfers[effect.fetch] = transfer
+        self._shell.start_fetch(transfer)
+
+    def _transferred(self, transfer: Transfer) -> None:
+        del self._transfers[transfer.fetch]
+
+    def _acquire_token(self, effect: AcquireToken) -> None:
+        site = self.upstreams.sites[effect.upstream]
+        credentials = self.upstreams.credentials.get(effect.upstream)
+        sent = challenge.token_request(effect.challenge, credentials)
+        call = TokenCall(effect.request, site, sent, self.feed, self.clock.now)
+        self._shell.start_token(call)
+
+    def _note_size(self, record: Record) -> None:
+        match record:
+            case BlobStored():
+                self._sizes[record.digest] = record.size
+            case BlobDropped():
+                self._sizes.pop(record.digest, None)
+                self._blobs.drop(record.digest)
+
+
+_LEVELS = {
+    Level.DEBUG: settings.Level.DEBUG,
+    Level.INFO: settings.Level.INFO,
+    Level.WARNING: settings.Level.WARN,
+    Level.ERROR: settings.Level.ERROR,
+}

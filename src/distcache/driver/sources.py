@@ -1,0 +1,195 @@
+"""What is open for reading and writing: spools by number, stored blobs by digest.
+
+Whoever works with one holds a use of it. A descriptor is closed when its last use ends and
+not before: were it closed under a running sendfile, its number could already be another
+file's, and a client would be sent that file's bytes.
+Everything here belongs to the event loop's thread; the bodies themselves may be written in
+another.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import define, field
+
+from ..core.effects import Medium, Spool
+from ..core.oci import Digest
+from ..store import Body, FileSpool, MemorySpool, StoreError, WindowSpool
+
+OPEN_BLOBS = 128
+"""Descriptors kept open for blobs that may be asked for again; beside them each connection
+has one, and 1024 is what a process gets where nobody raised it."""
+
+
+class Source(Protocol):
+    """Content that can be sent."""
+
+    @property
+    def fd(self) -> int | None:
+        """For sendfile; None when the bytes are in memory."""
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Exactly these bytes. StoreError: they are not there."""
+
+    def release(self) -> None:
+        """The use ends."""
+
+
+@define(eq=False)
+class OpenSpool:
+    """A spool and who works with it. `body` is None until the first byte is to be written:
+    creating a file may block. `on_room` is called when a WINDOW has room again."""
+
+    spool: Spool
+    body: Body | None
+    _close: Callable[[Body], None]
+    on_room: Callable[[], None] | None = None
+    _uses: int = 0
+    _discarded: bool = False
+
+    @property
+    def fd(self) -> int | None:
+        return self.body.fd if isinstance(self.body, FileSpool) else None
+
+    def read(self, start: int, stop: int) -> bytes:
+        data = self.body.read(start, stop) if self.body is not None else b""
+        if len(data) != stop - start:
+            raise StoreError(f"spool {self.spool.number} ends before its length")
+        return data
+
+    def use(self) -> "OpenSpool":
+        self._uses += 1
+        return self
+
+    def release(self) -> None:
+        self._uses -= 1
+        self._close_if_done()
+
+    def sent(self, upto: int) -> None:
+        """The reader has it: a WINDOW may forget it."""
+        if isinstance(self.body, WindowSpool):
+            self.body.release(upto)
+            if self.on_room is not None:
+                self.on_room()
+
+    def discard(self) -> None:
+        """Nobody will begin to use it any more."""
+        self._discarded = True
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._discarded and not self._uses and self.body is not None:
+            body, self.body = self.body, None
+            self._close(body)
+
+
+class Spools:
+    """`close` ends a body for good; for a file it may block."""
+
+    def __init__(self, close: Callable[[Body], None]) -> None:
+        self._close = close
+        self._open: dict[int, OpenSpool] = {}
+
+    def open(self, spool: Spool) -> OpenSpool:
+        """The spool of this number, new or as it is; its first mention says what it is."""
+        known = self._open.get(spool.number)
+        if known is None:
+            body: Body | None = None
+            if spool.medium is Medium.MEMORY:
+                body = MemorySpool(spool)
+            elif spool.medium is Medium.WINDOW:
+                body = WindowSpool(spool)
+            known = self._open[spool.number] = OpenSpool(spool, body, self._close)
+        return known
+
+    def find(self, spool: Spool) -> OpenSpool | None:
+        return self._open.get(spool.number)
+
+    def discard(self, spool: Spool) -> None:
+        """One that was never opened is discarded by doing nothing."""
+        known = self._open.pop(spool.number, None)
+        if known is not None:
+            known.discard()
+
+    def close(self) -> None:
+        """Discard what is left."""
+        for known in list(self._open.values()):
+            self.discard(known.spool)
+
+
+@define(eq=False)
+class OpenBlob:
+    """A committed blob's file. `kept`: the table has it for the next one to ask."""
+
+    digest: Digest
+    fd: int
+    kept: bool
+    _uses: int = field(default=1, init=False)
+
+    def read(self, start: int, stop: int) -> bytes:
+        try:
+            data = os.pread(self.fd, stop - start, start)
+        except OSError as error:
+            raise StoreError(str(error)) from error
+        if len(data) != stop - start:
+            raise StoreError(f"{self.digest} ends before its size")
+        return data
+
+    def use(self) -> "OpenBlob":
+        self._uses += 1
+        return self
+
+    def release(self) -> None:
+        self._uses -= 1
+        self._close_if_done()
+
+    def forget(self) -> None:
+        self.kept = False
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if not self.kept and not self._uses and self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Blobs:
+    """Open blobs, least recently used first."""
+
+    def __init__(self, capacity: int = OPEN_BLOBS) -> None:
+        self._capacity = capacity
+        self._open: OrderedDict[Digest, OpenBlob] = OrderedDict()
+
+    def find(self, digest: Digest) -> OpenBlob | None:
+        """A use of it, if it is open."""
+        blob = self._open.get(digest)
+        if blob is None:
+            return None
+        self._open.move_to_end(digest)
+        return blob.use()
+
+    def add(self, digest: Digest, fd: int, *, keep: bool) -> OpenBlob:
+        """A use of what has just been opened. Another may have been quicker: then of that."""
+        known = self.find(digest)
+        if known is not None:
+            os.close(fd)
+            return known
+        blob = OpenBlob(digest, fd, kept=keep)
+        if keep:
+            self._open[digest] = blob
+            if len(self._open) > self._capacity:
+                _, oldest = self._open.popitem(last=False)
+                oldest.forget()
+        return blob
+
+    def drop(self, digest: Digest) -> None:
+        """It is to be deleted, or cannot be read: an open file would keep the disk's space."""
+        blob = self._open.pop(digest, None)
+        if blob is not None:
+            blob.forget()
+
+    def close(self) -> None:
+        for digest in list(self._open):
+            self.drop(digest)

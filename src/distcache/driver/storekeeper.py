@@ -1,0 +1,134 @@
+"""The driver's blocking work: commits and deletions in their order, and the journal.
+
+For each digest one job at a time, in the order of the core's effects. The journal has one
+writer: what comes up while it writes makes its next batch, so under load a batch is large and
+a record costs little.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from .. import log
+from ..core.effects import CommitBlob, Spool
+from ..core.events import BlobCommitted, BlobDeleted, Event, StoreFailed, StoreOperation
+from ..core.inventory import Record
+from ..core.oci import Digest
+from ..settings import Level
+from ..store import Body, FileSpool, Store, StoreError
+from .sources import OpenSpool
+
+StoreJob = Callable[[], Event]
+After = Callable[[], None]
+
+
+class RunJob(Protocol):
+    def __call__(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """See `driver.Shell.run_job`."""
+
+
+class StoreKeeper:
+    def __init__(self, store: Store, run_job: RunJob, feed: Callable[[Event], None]) -> None:
+        self.journal_failures = 0
+        self._store = store
+        self._run_job = run_job
+        self._feed = feed
+        self._jobs: dict[Digest, deque[tuple[StoreJob, After]]] = {}
+        self._journal: list[Record] = []
+        self._writing = False
+
+    def commit(self, spool: OpenSpool | None, effect: CommitBlob) -> None:
+        """`spool` None: it is not open, which fails as any fault does."""
+        body = None if spool is None else spool.use().body
+
+        def job() -> Event:
+            try:
+                if body is None:
+                    raise StoreError(f"spool {effect.spool.number} was never written")
+                self._store.commit(body, effect.digest)
+            except StoreError as error:
+                return StoreFailed(StoreOperation.COMMIT, effect.digest, error.fault)
+            return BlobCommitted(effect.digest)
+
+        def after() -> None:
+            if spool is not None:
+                spool.release()
+
+        self._do(effect.digest, job, after)
+
+    def delete(self, digest: Digest) -> None:
+        def job() -> Event:
+            try:
+                return BlobDeleted(digest, self._store.delete(digest))
+            except StoreError as error:
+                return StoreFailed(StoreOperation.DELETE, digest, error.fault)
+
+        self._do(digest, job, lambda: None)
+
+    def close(self, body: Body) -> None:
+        """Discard a body that nobody uses any more; nobody is told."""
+        if not isinstance(body, FileSpool):
+            body.discard()
+            return
+
+        def job() -> StoreError | None:
+            try:
+                body.discard()
+            except StoreError as error:
+                return error
+            return None
+
+        self._run_job(job, partial(self._closed, body.spool))
+
+    def journal(self, record: Record) -> None:
+        """Queue it for `write_journal`."""
+        self._journal.append(record)
+
+    def write_journal(self) -> None:
+        """Begin to write what is queued, unless the writer is busy: then it follows."""
+        if self._writing or not self._journal:
+            return
+        self._writing = True
+        batch, self._journal = self._journal, []
+
+        def job() -> StoreError | None:
+            try:
+                self._store.write(batch)
+            except StoreError as error:
+                return error
+            return None
+
+        self._run_job(job, partial(self._written, len(batch)))
+
+    def _do(self, digest: Digest, job: StoreJob, after: After) -> None:
+        waiting = self._jobs.get(digest)
+        if waiting is not None:
+            waiting.append((job, after))
+            return
+        self._jobs[digest] = deque()
+        self._run_job(job, partial(self._done, digest, after))
+
+    def _done(self, digest: Digest, after: After, event: Event) -> None:
+        waiting = self._jobs[digest]
+        if waiting:
+            job, its_after = waiting.popleft()
+            self._run_job(job, partial(self._done, digest, its_after))
+        else:
+            del self._jobs[digest]
+        after()
+        self._feed(event)
+
+    def _closed(self, spool: Spool, error: StoreError | None) -> None:
+        if error is not None:
+            fields: dict[str, log.Value] = {"spool": spool.number, "error": str(error)}
+            log.note(Level.WARN, "a spool file could not be removed", fields)
+
+    def _written(self, count: int, error: StoreError | None) -> None:
+        self._writing = False
+        if error is not None:
+            # The files are the truth: what is missing here is adopted, or asked again.
+            self.journal_failures += 1
+            fields: dict[str, log.Value] = {"records": count, "error": str(error)}
+            log.note(Level.ERROR, "the index could not be written", fields)
+        self.write_journal()

@@ -1,0 +1,213 @@
+"""Upstream requests under way, the half that both event loops share.
+
+An adapter does the networking and says here what came of it; from here the core hears it.
+Each request ends in exactly one terminal event, whatever is said twice or in vain.
+"""
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, field, frozen
+
+from ..core.effects import Medium, UpstreamRequest
+from ..core.events import (
+    BodySpooled,
+    Cause,
+    Event,
+    FetchEnded,
+    FetchFailed,
+    HeadReceived,
+    StoreFault,
+    TokenGranted,
+    TokenRefused,
+)
+from ..core.oci import Content, Digest, Document
+from ..store import MemorySpool, Store, StoreError, TooLarge, WindowSpool
+from ..wire import challenge, upstream
+from ..wire.headers import Headers, values
+from ..wire.oci_json import parse_listing, parse_manifest
+from ..wire.outgoing import HttpRequest
+from ..wire.sites import UpstreamSite
+from .sources import OpenSpool
+
+TOKEN_LIMIT = 1024 * 1024
+"""Bytes of a token service's answer; tokens themselves pass 16 KiB at cloud registries."""
+
+REST = 64 * 1024
+"""Bytes of an unwanted rest that are read to keep the connection: error bodies, redirects'
+pages. With more to come a new connection is cheaper."""
+
+QUICK = 64 * 1024
+"""Bytes of a document that are parsed where they are; a larger one goes to a thread."""
+
+
+class CrossedError(Exception):
+    """Bytes came that do not join what is there: upstream sends another part than it said."""
+
+
+@frozen
+class Concluded:
+    """What `FetchEnded` says of a body."""
+
+    digest: Digest | None = None
+    document: Document | None = None
+
+
+@define(eq=False)
+class Transfer:
+    """One Fetch. `stop` is set by the adapter while it waits for the network: it makes the
+    waiting end. `now` is the core's clock."""
+
+    fetch: int
+    site: UpstreamSite
+    sent: HttpRequest
+    spool: OpenSpool | None
+    _asked: UpstreamRequest
+    _store: Store
+    _feed: Callable[[Event], None]
+    _now: Callable[[], float]
+    _ended: Callable[["Transfer"], None]
+    stop: Callable[[], None] | None = None
+    cancelled: bool = False
+    _over: bool = False
+    _headers: Headers = ()
+    _at: int = 0
+    _length: int | None = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Its bytes may be taken in at once, without a thread."""
+        return self.spool is not None and self.spool.spool.medium is not Medium.FILE
+
+    @property
+    def heavy(self) -> bool:
+        """`conclude` takes long enough to be done in a thread."""
+        body = None if self.spool is None else self.spool.body
+        return self.spool is not None and (
+            body is None or (isinstance(body, MemorySpool) and body.length > QUICK)
+        )
+
+    @property
+    def long_rest(self) -> bool:
+        """More is announced than is worth reading for nothing."""
+        return self._length is not None and self._length > REST
+
+    def cancel(self) -> None:
+        """The core wants nothing more of it."""
+        self.cancelled = True
+        if self.stop is not None:
+            self.stop()
+
+    def head(self, status: int, headers: Headers) -> bool:
+        """Upstream's head. True: its body is to be taken in."""
+        self._headers = headers
+        head = upstream.head(self.site, self.sent, status, headers, self._now())
+        self._at = head.start
+        self._length = 0 if self.sent.method == "HEAD" else head.length
+        self._feed(HeadReceived(self.fetch, head))
+        return not self.cancelled and self.spool is not None
+
+    def room(self) -> int | None:
+        """Bytes that may be taken in now; None: any number."""
+        body = None if self.spool is None else self.spool.body
+        if not isinstance(body, WindowSpool):
+            return None
+        # What the window has already seen is passed over and takes no room.
+        return body.room() + max(body.length - self._at, 0)
+
+    def take(self, chunks: Sequence[bytes | memoryview]) -> int:
+        """Spool the next bytes and return the spool's length. Blocks, for a file. StoreError,
+        TooLarge, CrossedError: the transfer cannot go on."""
+        assert self.spool is not None
+        if self.spool.body is None:
+            self.spool.body = self._store.create(self.spool.spool)
+        length = self.spool.body.length
+        try:
+            for chunk in chunks:
+                length = self.spool.body.write(self._at, chunk)
+                self._at += len(chunk)
+        except ValueError as error:
+            raise CrossedError(str(error)) from error
+        return length
+
+    def spooled(self, length: int) -> None:
+        if not self.cancelled:
+            self._feed(BodySpooled(self.fetch, length))
+
+    def conclude(self) -> Concluded:
+        """The digest of all that was spooled, and the document in it. May block."""
+        if self.spool is None:
+            return Concluded()
+        self.take(())
+        body = self.spool.body
+        assert body is not None
+        if not isinstance(body, MemorySpool):
+            return Concluded(body.digest())
+        return Concluded(body.digest(), self._parse(body.read(0, body.length)))
+
+    def end(self, found: Concluded) -> None:
+        self._terminate(FetchEnded(self.fetch, found.digest, found.document))
+
+    def fail(self, cause: Cause) -> None:
+        """Harmless when it has ended."""
+        self._terminate(FetchFailed(self.fetch, Cause.CANCELLED if self.cancelled else cause))
+
+    def _terminate(self, event: FetchEnded | FetchFailed) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._ended(self)
+        # First the event: it may make the same spool's next transfer, or let go of the spool.
+        self._feed(event)
+        if self.spool is not None:
+            self.spool.release()
+
+    def _parse(self, body: bytes) -> Document | None:
+        types = values(self._headers, b"content-type")
+        content_type = types[0] if types else None
+        resource = self._asked.resource
+        if isinstance(resource, Content) or hasattr(resource, "tag"):
+            return parse_manifest(body, content_type)
+        page, filters = upstream.next_page(self._headers), upstream.filters(self._headers)
+        return parse_listing(body, content_type, resource, page, filters)
+
+
+@define(eq=False)
+class TokenCall:
+    """One AcquireToken."""
+
+    request: int
+    site: UpstreamSite
+    sent: HttpRequest
+    _feed: Callable[[Event], None]
+    _now: Callable[[], float]
+    _over: bool = field(default=False, init=False)
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        match challenge.token_answer(status, headers, body, self._now()):
+            case challenge.Grant(token, expires_in):
+                self._terminate(TokenGranted(self.request, token, expires_in))
+            case challenge.Refusal(said, cause, retry_after):
+                self._terminate(TokenRefused(self.request, said, cause, retry_after))
+
+    def fail(self, cause: Cause) -> None:
+        """Harmless when it has been answered."""
+        self._terminate(TokenRefused(self.request, None, cause))
+
+    def _terminate(self, event: TokenGranted | TokenRefused) -> None:
+        if not self._over:
+            self._over = True
+            self._feed(event)
+
+
+def cause_of(error: Exception) -> Cause | None:
+    """Of an error that `take` or `conclude` raises; None: another."""
+    match error:
+        case StoreError(fault=StoreFault.NO_SPACE):
+            return Cause.NO_SPACE
+        case StoreError():
+            return Cause.STORE
+        case TooLarge():
+            return Cause.TOO_LARGE
+        case CrossedError():
+            return Cause.CUT
+    return None
