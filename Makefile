@@ -29,13 +29,9 @@ explore: .venv/tools
 	@if [ -e tests/model/explore.py ]; then exec $(BIN)/python -m tests.model.explore $(FLAGS); \
 	else echo "explore: nothing to run" >&2; exit 2; fi
 
-bench: .venv/tools
-	@if [ -e bench/run.py ]; then exec $(BIN)/python -m bench.run $(FLAGS); \
-	else echo "bench: bench/run.py is not written yet" >&2; exit 2; fi
-
-fuzz: .venv/tools
-	@if [ -d tests/fuzz ]; then exec $(BIN)/pytest -q $(FLAGS) tests/fuzz; \
-	else echo "fuzz: tests/fuzz is not written yet" >&2; exit 2; fi
+bench fuzz: .venv/tools
+	@set -- $@/[a-z]*.py; [ -e "$$1" ] || { echo "$@: there is nothing to run yet" >&2; exit 2; }; \
+	for file in "$$@"; do echo "== $$file"; $(BIN)/python -m "$@.$$(basename "$$file" .py)" $(FLAGS) || exit; done
 
 # Client programs for the interoperability tests.
 packages:

@@ -43,16 +43,19 @@ class Blob:
 def main() -> int:
     options = parse_arguments()
     blob = Blob(options.size * MIB)
-    with upstream(blob) as origin, tempfile.TemporaryDirectory(dir=options.directory) as place:
-        with cache(Path(place), origin) as (pid, port):
-            warm_up(port)
-            reset_peak(pid)
-            before = memory(pid, "VmRSS")
-            started = time.perf_counter()
-            with ThreadPoolExecutor(options.clients) as pool:
-                got = list(pool.map(lambda _: read(port, blob), range(options.clients)))
-            seconds = time.perf_counter() - started
-            peak, after = memory(pid, "VmHWM") - before, memory(pid, "VmRSS") - before
+    with (
+        upstream(blob) as origin,
+        tempfile.TemporaryDirectory(dir=options.directory) as place,
+        cache(Path(place), origin) as (pid, port),
+    ):
+        warm_up(port)
+        reset_peak(pid)
+        before = memory(pid, "VmRSS")
+        started = time.perf_counter()
+        with ThreadPoolExecutor(options.clients) as pool:
+            got = list(pool.map(lambda _: read(port, blob), range(options.clients)))
+        seconds = time.perf_counter() - started
+        peak, after = memory(pid, "VmHWM") - before, memory(pid, "VmRSS") - before
     report = {
         "clients": options.clients,
         "blob_mib": options.size,

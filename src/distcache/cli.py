@@ -103,11 +103,11 @@ def _load(path: Path | None) -> Settings:
 
 def _run(path: Path | None) -> int:
     # Not at the top: `check` needs no event loop.
-    from .trio_server import serve as server
+    from .trio_server.serve import run
 
     status = 1
     try:
-        status = server.run(lambda: load(path, os.environ))
+        status = run(lambda: load(path, os.environ))
     except* (OSError, StoreError) as group:
         for error in _leaves(group):
             print(f"distcache: {error}", file=sys.stderr)

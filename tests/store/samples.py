@@ -72,11 +72,11 @@ def file_size_limit(size: int) -> AbstractContextManager[None]:
     return _limited(resource.RLIMIT_FSIZE, size)
 
 
-def no_more_descriptors() -> AbstractContextManager[None]:
-    """The kernel opens nothing any more."""
+def no_more_descriptors(one: bool = False) -> AbstractContextManager[None]:
+    """The kernel lets nothing be opened any more, or one thing at a time."""
     lowest_free = os.dup(0)
     os.close(lowest_free)
-    return _limited(resource.RLIMIT_NOFILE, lowest_free)
+    return _limited(resource.RLIMIT_NOFILE, lowest_free + one)
 
 
 @contextmanager

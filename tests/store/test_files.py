@@ -225,6 +225,14 @@ def test_sweeping_deletes_all_that_lies_in_the_spool_directory(
     assert tmp_path.exists()
 
 
+def test_what_cannot_be_swept_is_passed_over(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "spool" / "directory").mkdir()
+    (tmp_path / "spool" / "17").write_bytes(b"partial")
+    with no_more_descriptors(one=True):
+        assert files.sweep() == 1
+    assert [entry.name for entry in (tmp_path / "spool").iterdir()] == ["directory"]
+
+
 def test_scanning_finds_blobs_and_leaves_foreign_files_alone(files: Files, tmp_path: Path) -> None:
     commit(files, LAYER, DIGEST)
     blobs = tmp_path / "blobs"

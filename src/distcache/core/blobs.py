@@ -5,7 +5,6 @@ then). What a stored manifest names is one image with it: `parents` goes from a 
 stored manifests that name it, and only a blob without parents stands in the LRU.
 """
 
-from collections.abc import Iterator
 from enum import Enum
 from heapq import heappush
 
@@ -97,12 +96,13 @@ def read(state: State, digest: Digest, change: int) -> None:
     state.blobs[digest] = evolve(blob, readers=blob.readers + change)
 
 
-def parents(state: State, digest: Digest) -> Iterator[Digest]:
+def parents(state: State, digest: Digest) -> list[Digest]:
     """The stored manifests that name it."""
-    for parent in sorted(state.parents.get(digest, ())):
-        blob = state.blobs.get(parent)
-        if blob is not None and blob.state is BlobState.STORED:
-            yield parent
+    names = state.parents.get(digest)
+    if not names:
+        return []
+    blobs = state.blobs
+    return [n for n in sorted(names) if n in blobs and blobs[n].state is BlobState.STORED]
 
 
 def pinned(state: State, digest: Digest) -> bool:
@@ -115,7 +115,7 @@ def pinned(state: State, digest: Digest) -> bool:
 def list_if_root(state: State, digest: Digest) -> None:
     """Give it its place in the LRU, if nothing stored names it."""
     blob = state.blobs[digest]
-    if not blob.listed and next(parents(state, digest), None) is None:
+    if not blob.listed and not parents(state, digest):
         state.blobs[digest] = evolve(blob, listed=True)
         heappush(state.lru, (blob.used, digest))
 

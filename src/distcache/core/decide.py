@@ -180,7 +180,7 @@ def _serve_stored(
     descriptor = Descriptor(content, blob.size, kind)
     reading = evolve(x, reading=content.digest, on=None)
     document = blob.document if content.kind is Kind.LISTING else None
-    _answer(state, number, reading, descriptor, document, now, stored=x.fwd is not None)
+    _answer(state, number, reading, descriptor, document, now, stored=x.fwd is Fwd.URI_MISS)
 
 
 def _serve_described(state: State, number: int, x: Exchange, now: Time) -> bool:

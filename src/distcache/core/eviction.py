@@ -98,7 +98,7 @@ def _settle_first(state: State) -> None:
         blob = state.blobs.get(digest)
         if blob is None or blob.state is BlobState.DOOMED or not blob.listed:
             heappop(heap)
-        elif next(blobs.parents(state, digest), None) is not None:
+        elif blobs.parents(state, digest):
             heappop(heap)
             state.blobs[digest] = evolve(blob, listed=False)
         elif blob.used != used:

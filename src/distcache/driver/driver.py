@@ -34,8 +34,10 @@ from ..core.effects import (
 )
 from ..core.events import (
     BodySent,
+    Cause,
     ClientClosed,
     Event,
+    FetchFailed,
     PullRequested,
     SourceLost,
 )
@@ -249,14 +251,23 @@ class Driver:
                 assert_never(effect)
 
     def _fetch(self, effect: Fetch) -> None:
-        key = effect.request.repository.upstream
-        site = self.upstreams.sites[key]
+        asked = effect.request
+        key = asked.repository.upstream
+        try:
+            site = self.upstreams.sites[key]
+            sent = upstream.request(site, asked, self.upstreams.credentials.get(key))
+        except Exception as error:
+            # A request that must not be sent, above all one that would show a secret.
+            log.failure("a request to upstream could not be made", error)
+            self.feed(FetchFailed(effect.fetch, Cause.REFUSED))
+            return
+        spool = None if effect.spool is None else self._spools.open(effect.spool).use()
         transfer = Transfer(
             effect.fetch,
             site,
-            upstream.request(site, effect.request, self.upstreams.credentials.get(key)),
-            None if effect.spool is None else self._spools.open(effect.spool).use(),
-            effect.request,
+            sent,
+            spool,
+            asked,
             self._store,
             self.feed,
             self.clock.now,

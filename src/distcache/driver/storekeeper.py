@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from .. import log
 from ..core.effects import CommitBlob, Spool
-from ..core.events import BlobCommitted, BlobDeleted, Event, StoreFailed, StoreOperation
+from ..core.events import BlobCommitted, BlobDeleted, Event, StoreFailed, StoreFault, StoreOperation
 from ..core.inventory import Record
 from ..core.oci import Digest
 from ..settings import Level
@@ -47,8 +47,8 @@ class StoreKeeper:
                 if body is None:
                     raise StoreError(f"spool {effect.spool.number} was never written")
                 self._store.commit(body, effect.digest)
-            except StoreError as error:
-                return StoreFailed(StoreOperation.COMMIT, effect.digest, error.fault)
+            except Exception as error:
+                return StoreFailed(StoreOperation.COMMIT, effect.digest, _fault_of(error))
             return BlobCommitted(effect.digest)
 
         def after() -> None:
@@ -61,8 +61,8 @@ class StoreKeeper:
         def job() -> Event:
             try:
                 return BlobDeleted(digest, self._store.delete(digest))
-            except StoreError as error:
-                return StoreFailed(StoreOperation.DELETE, digest, error.fault)
+            except Exception as error:
+                return StoreFailed(StoreOperation.DELETE, digest, _fault_of(error))
 
         self._do(digest, job, lambda: None)
 
@@ -72,10 +72,10 @@ class StoreKeeper:
             body.discard()
             return
 
-        def job() -> StoreError | None:
+        def job() -> Exception | None:
             try:
                 body.discard()
-            except StoreError as error:
+            except Exception as error:
                 return error
             return None
 
@@ -92,10 +92,10 @@ class StoreKeeper:
         self._writing = True
         batch, self._journal = self._journal, []
 
-        def job() -> StoreError | None:
+        def job() -> Exception | None:
             try:
                 self._store.write(batch)
-            except StoreError as error:
+            except Exception as error:
                 return error
             return None
 
@@ -119,12 +119,12 @@ class StoreKeeper:
         after()
         self._feed(event)
 
-    def _closed(self, spool: Spool, error: StoreError | None) -> None:
+    def _closed(self, spool: Spool, error: Exception | None) -> None:
         if error is not None:
             fields: dict[str, log.Value] = {"spool": spool.number, "error": str(error)}
             log.note(Level.WARN, "a spool file could not be removed", fields)
 
-    def _written(self, count: int, error: StoreError | None) -> None:
+    def _written(self, count: int, error: Exception | None) -> None:
         self._writing = False
         if error is not None:
             # The files are the truth: what is missing here is adopted, or asked again.
@@ -132,3 +132,11 @@ class StoreKeeper:
             fields: dict[str, log.Value] = {"records": count, "error": str(error)}
             log.note(Level.ERROR, "the index could not be written", fields)
         self.write_journal()
+
+
+def _fault_of(error: Exception) -> StoreFault:
+    """Every job answers, so that nobody waits for ever; a bug is at least seen."""
+    if isinstance(error, StoreError):
+        return error.fault
+    log.failure("the store failed on something unforeseen", error)
+    return StoreFault.FAULT

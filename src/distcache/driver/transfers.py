@@ -20,7 +20,7 @@ from ..core.events import (
     TokenGranted,
     TokenRefused,
 )
-from ..core.oci import Content, Digest, Document
+from ..core.oci import Content, Digest, Document, TagRef
 from ..store import MemorySpool, Store, StoreError, TooLarge, WindowSpool
 from ..wire import challenge, upstream
 from ..wire.headers import Headers, values
@@ -165,7 +165,7 @@ class Transfer:
         types = values(self._headers, b"content-type")
         content_type = types[0] if types else None
         resource = self._asked.resource
-        if isinstance(resource, Content) or hasattr(resource, "tag"):
+        if isinstance(resource, Content | TagRef):
             return parse_manifest(body, content_type)
         page, filters = upstream.next_page(self._headers), upstream.filters(self._headers)
         return parse_listing(body, content_type, resource, page, filters)

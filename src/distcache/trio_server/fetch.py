@@ -44,8 +44,7 @@ class Fetcher:
         self.timeouts = timeouts
         self._nursery = nursery
         self._writers = trio.CapacityLimiter(WRITERS)
-        self._pools: dict[UpstreamSite, httpcore.AsyncConnectionPool] = {}
-        self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self._pools: dict[tuple[UpstreamSite, str], httpcore.AsyncConnectionPool] = {}
 
     def start_fetch(self, transfer: Transfer) -> None:
         self._nursery.start_soon(self._run_fetch, transfer)
@@ -138,30 +137,26 @@ class Fetcher:
         request = httpcore.Request(
             sent.method, url, headers=list(sent.headers), extensions={"timeout": timeouts}
         )
-        return await self._pool(site).handle_async_request(request)
+        pool = await self._pool(site, sent.url.scheme)
+        return await pool.handle_async_request(request)
 
-    def _pool(self, site: UpstreamSite) -> httpcore.AsyncConnectionPool:
-        pool = self._pools.get(site)
-        if pool is None:
+    async def _pool(self, site: UpstreamSite, scheme: str) -> httpcore.AsyncConnectionPool:
+        key = (site, scheme)
+        context = None
+        if key not in self._pools and scheme == "https":
+            # The system's certificates take up to tenths of a second to load.
+            context = await trio.to_thread.run_sync(_context, site.ca)
+        if key not in self._pools:
             # No bound on connections: a request that waits for its turn inside the pool and is
             # cancelled in the moment it gets it would cost the pool that place for ever.
-            pool = self._pools[site] = httpcore.AsyncConnectionPool(
-                ssl_context=self._context(site.ca),
+            self._pools[key] = httpcore.AsyncConnectionPool(
+                ssl_context=context,
                 max_connections=None,
                 max_keepalive_connections=KEPT,
                 keepalive_expiry=KEPT_FOR,
                 network_backend=Backend(),
             )
-        return pool
-
-    def _context(self, ca: str | None) -> ssl.SSLContext:
-        # The system's certificates take tens of milliseconds to load.
-        context = self._contexts.get(ca)
-        if context is None:
-            context = self._contexts[ca] = ssl.create_default_context()
-            if ca is not None:
-                context.load_verify_locations(ca)
-        return context
+        return self._pools[key]
 
 
 class Body:
@@ -273,6 +268,13 @@ async def _collect(transfer: Transfer, body: Body) -> None:
                 view = view[room:] if room is not None else view[:0]
     finally:
         transfer.spool.on_room = None
+
+
+def _context(ca: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca is not None:
+        context.load_verify_locations(ca)
+    return context
 
 
 def _cause(error: Exception) -> Cause:

@@ -15,8 +15,6 @@ import trio
 READ = 256 * 1024
 """Bytes of one read. httpcore asks for 64 KiB, which costs four times the turns of the loop."""
 
-SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray]
-
 
 class Stream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
@@ -87,7 +85,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> Stream:
         try:
             with trio.fail_after(_bound(timeout)):

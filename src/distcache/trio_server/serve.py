@@ -62,23 +62,15 @@ class Server:
         host = self._settings.host or "127.0.0.1"
         return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
 
-    async def run(self) -> None:
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop` and a little longer, or until cancelled. Everything that was begun
         has ended when this returns."""
         driver, shell = self._service.driver, self._shell
-        try:
-            async with trio.open_nursery() as shell.jobs:
-                try:
-                    async with trio.open_nursery() as transfers:
-                        shell.fetcher = Fetcher(transfers, self._settings.upstream)
-                        await self._serve_clients()
-                        transfers.cancel_scope.cancel()
-                finally:
-                    fetcher, shell.fetcher = shell.fetcher, None
-                    with trio.CancelScope(shield=True):
-                        await fetcher.aclose()
-        finally:
-            driver.close()
+        async with trio.open_nursery() as shell.jobs:
+            try:
+                await self._run_transfers(task_status)
+            finally:
+                driver.close()
         fields: dict[str, log.Value] = {
             "late_events": driver.late,
             "journal_failures": driver.journal_failures,
@@ -128,16 +120,28 @@ class Server:
         log.configure(kept.log)
         log.note(Level.INFO, "configuration read again")
 
-    async def _serve_clients(self) -> None:
+    async def _run_transfers(self, task_status: trio.TaskStatus[None]) -> None:
+        shell, timeouts = self._shell, self._settings.upstream
+        async with trio.open_nursery() as transfers:
+            shell.fetcher = fetcher = Fetcher(transfers, timeouts)
+            try:
+                await self._serve_clients(task_status)
+            finally:
+                # Even those that are begun from now on end as cancelled.
+                transfers.cancel_scope.cancel()
+        shell.fetcher = None
+        await fetcher.aclose()
+
+    async def _serve_clients(self, task_status: trio.TaskStatus[None]) -> None:
         places = trio.Semaphore(self._settings.max_connections)
         async with trio.open_nursery() as background:
             background.start_soon(self._shell.timer.run, self._service.driver)
             async with trio.open_nursery() as clients:
                 self._clients = clients.cancel_scope
-                clients.cancel_scope.deadline = self._drain
                 async with trio.open_nursery() as accepting:
                     for listener in self._listeners:
                         accepting.start_soon(accept, listener, places, clients, self._connect)
+                    task_status.started()
                     await self.stopping.wait()
                     accepting.cancel_scope.cancel()
             background.cancel_scope.cancel()
@@ -160,7 +164,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         server = Server(settings, store, listen(settings.host, settings.port))
         _announce(settings, store, server)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(server.run)
+            await nursery.start(server.run)
             yield server
             server.stop()
     finally:
@@ -179,10 +183,11 @@ def run(load: Callable[[], Settings]) -> int:
 
 async def _main(settings: Settings, load: Callable[[], Settings]) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async with trio.open_nursery() as nursery, open_server(settings) as server:
-            nursery.start_soon(_obey, signals, server, load)
-            await server.stopping.wait()
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            async with open_server(settings) as server:
+                nursery.start_soon(_obey, signals, server, load)
+                await server.stopping.wait()
+            nursery.cancel_scope.cancel()
 
 
 async def _obey(signals: AsyncIterator[int], server: Server, load: Callable[[], Settings]) -> None:
