@@ -5,6 +5,10 @@ from collections.abc import Callable
 
 from ..core.oci import Time
 
+ROUNDING = 1e-6
+"""Seconds. Today's times are multiples of a quarter of it as floating-point numbers go, and a
+loop that woke a rounding error early would spin until its clock moved."""
+
 
 class Clock:
     """`monotonic` is the event loop's clock in seconds, so that tests with a virtual one move
@@ -23,5 +27,5 @@ class Clock:
         return self._last
 
     def on_loop(self, at: Time) -> float:
-        """When that is by the loop's own clock."""
-        return at - self._offset
+        """When that is by the loop's own clock: not before, as rounding would have it."""
+        return at - self._offset + ROUNDING

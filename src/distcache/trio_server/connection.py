@@ -76,6 +76,8 @@ class Connection:
         try:
             while (request := await self._request()) is not None:
                 await self._answer(request)
+                # A client that is always quick with its next request must not keep the loop.
+                await trio.lowlevel.checkpoint()
                 if self._service.draining or not self._wire.reusable:
                     break
             await self._transport.part()
