@@ -5,8 +5,6 @@ BIN := .venv/bin
 CONFIG ?=
 TESTS ?= tests
 FLAGS ?=
-# A part of the tests cannot cover the whole core.
-COVERAGE = $(if $(filter tests,$(TESTS)),--cov=distcache.core --cov-report=term-missing:skip-covered)
 
 .PHONY: serve test lint format explore bench fuzz packages clean
 
@@ -14,7 +12,7 @@ serve: .venv/installed
 	exec $(BIN)/distcache serve $(CONFIG)
 
 test: .venv/tools packages lint
-	$(BIN)/pytest -q -rfEs --durations=10 $(COVERAGE) $(FLAGS) $(TESTS)
+	$(BIN)/pytest -q -rfEs --durations=10 $(FLAGS) $(TESTS)
 
 lint: .venv/tools
 	$(BIN)/ruff check .

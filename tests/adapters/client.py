@@ -40,7 +40,7 @@ class Client:
         fields = (line.partition(":") for line in lines)
         return Answer(int(first.split()[1]), {n.lower(): v.strip() for n, _, v in fields})
 
-    async def bytes(self, count: int) -> bytes:
+    async def take(self, count: int) -> bytes:
         while len(self._data) < count:
             await self._more()
         data, self._data = self._data[:count], self._data[count:]
@@ -54,11 +54,11 @@ class Client:
         if head.headers.get("transfer-encoding") == "chunked":
             body = b""
             while size := int(await self._until(b"\r\n"), 16):
-                body += await self.bytes(size)
-                await self.bytes(2)
-            await self.bytes(2)
+                body += await self.take(size)
+                await self.take(2)
+            await self.take(2)
         else:
-            body = await self.bytes(int(head.headers["content-length"]))
+            body = await self.take(int(head.headers["content-length"]))
         return Answer(head.status, head.headers, body)
 
     async def get(self, target: str, method: str = "GET", *fields: str) -> Answer:

@@ -130,9 +130,7 @@ def chunked(body: bytes, *, end: bool = True) -> Script:
     return script
 
 
-def status(
-    code: int, fields: Mapping[str, str] | None = None, body: bytes = b"{}"
-) -> Script:
+def status(code: int, fields: Mapping[str, str] | None = None, body: bytes = b"{}") -> Script:
     async def script(stream: trio.SocketStream, asked: Asked) -> None:
         data = b"" if asked.method == "HEAD" else body
         await stream.send_all(_head(f"{code} X", fields or {}, len(body)) + data)

@@ -38,7 +38,7 @@ class Ledger:
             "commits": self.commits,
             "deletions": self.deletions,
         }
-        return [f"{name}: {sorted(open_)}" for name, open_ in parts.items() if open_]
+        return [f"{name}: {open_}" for name, open_ in parts.items() if open_]
 
     def of(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]

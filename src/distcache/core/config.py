@@ -25,6 +25,8 @@ class Limits:
     """Headers or an error by then: containerd 2.3 gives up on a mirror after 30 s."""
     attempts: int = 5
     """Tries of one fill without progress in between."""
+    first_attempts: int = 3
+    """Tries before upstream has said anything good."""
     backoff: float = 0.5
     """Before the second try; doubles each time."""
     backoff_max: float = 8.0

@@ -208,13 +208,14 @@ def on_ended(
 
 def cut(state: State, key: FillKey, failure: Failure, now: Time) -> Failure | None:
     """The transfer broke: go on later from the watermark, if that can help and has not been
-    tried too often. Where nothing has come yet only a broken connection is worth it: an
-    honest error now is better than a late one."""
+    tried too often. Where nothing has come yet only a broken connection or a 5xx is, and few
+    times: an honest error now is better than a late one."""
     fill = state.fills[key]
     calls.finish(state, key)
     begun = fill.status is not None
-    worth = begun or failure.cause is Cause.CUT or failure is WRONG_RANGE
-    spent = fill.attempts >= state.limits.attempts
+    passing = failure.status is not None and failure.status >= 500
+    worth = begun or passing or failure.cause is Cause.CUT or failure is WRONG_RANGE
+    spent = fill.attempts >= (state.limits.attempts if begun else state.limits.first_attempts)
     if failure.definite or not worth or spent or failure.cause is Cause.TOO_LARGE:
         return failure
     pause(state, key, now, failure.retry_after)

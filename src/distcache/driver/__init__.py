@@ -1,7 +1,7 @@
 """What both event loops share: effects made real, sources, transfers, the clock. No awaiting."""
 
 from .clock import Clock
-from .driver import ClientEffect, Driver, Exchange, Shell, Upstreams
+from .driver import ClientEffect, Driver, Exchange, Send, Shell, Upstreams
 from .sources import Source
 from .transfers import REST, TOKEN_LIMIT, TokenCall, Transfer, cause_of
 
@@ -12,6 +12,7 @@ __all__ = [
     "Clock",
     "Driver",
     "Exchange",
+    "Send",
     "Shell",
     "Source",
     "TokenCall",

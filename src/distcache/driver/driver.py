@@ -43,19 +43,35 @@ from ..core.events import (
 )
 from ..core.inventory import BlobDropped, BlobStored, Record
 from ..core.oci import Digest, Time
-from ..core.pull import Pull
+from ..core.pull import Pull, Span
 from ..store import Store
 from ..wire import challenge, upstream
 from ..wire.outgoing import Credentials
 from ..wire.sites import UpstreamSite
 from .clock import Clock
-from .sources import Blobs, OpenBlob, OpenSpool, Spools
+from .sources import Blobs, OpenBlob, OpenSpool, Source, Spools
 from .storekeeper import StoreKeeper
 from .transfers import TokenCall, Transfer
 
 T = TypeVar("T")
 
-ClientEffect = Respond | SendBody | Finish | Abort
+
+@frozen
+class Send:
+    """A SendBody with a use of its source, taken when the core said so: by the time that the
+    connection comes to it, the spool may be discarded. None: a blob that is not open, which
+    the connection opens; or a spool that there is not."""
+
+    source: Stored | Spool
+    span: Span
+    opened: Source | None
+
+    def release(self) -> None:
+        if self.opened is not None:
+            self.opened.release()
+
+
+ClientEffect = Respond | Send | Finish | Abort
 
 
 class Shell(Protocol):
@@ -89,6 +105,13 @@ class Exchange:
     wake: Callable[[], None]
     effects: deque[ClientEffect] = Factory(deque)
     done: bool = False
+
+    def forget(self) -> None:
+        """Nothing of what is still to be done will be done."""
+        while self.effects:
+            effect = self.effects.popleft()
+            if isinstance(effect, Send):
+                effect.release()
 
 
 class Driver:
@@ -161,34 +184,28 @@ class Driver:
         self.feed(PullRequested(exchange.number, pull))
         return exchange
 
-    def sent(self, exchange: Exchange, sending: SendBody) -> None:
-        """The span of this SendBody is out."""
-        if isinstance(sending.source, Spool):
-            spool = self._spools.find(sending.source)
-            if spool is not None:
-                spool.sent(sending.span.stop)
-        self.feed(BodySent(exchange.number, sending.span.stop))
+    def sent(self, exchange: Exchange, sending: Send) -> None:
+        """It is out, and released."""
+        if isinstance(sending.opened, OpenSpool):
+            sending.opened.sent(sending.span.stop)
+        if not exchange.done:
+            self.feed(BodySent(exchange.number, sending.span.stop))
 
-    def lost(self, exchange: Exchange, sending: SendBody, *, answered: bool) -> None:
+    def lost(self, exchange: Exchange, sending: Send, *, answered: bool) -> None:
         """Its source cannot be read."""
-        digest = sending.source.digest
         if isinstance(sending.source, Stored):
             self._blobs.drop(sending.source.digest)
-        self.feed(SourceLost(exchange.number, digest or Digest(""), answered))
+        if not exchange.done:
+            digest = sending.source.digest or Digest("")
+            self.feed(SourceLost(exchange.number, digest, answered))
 
     def left(self, exchange: Exchange) -> None:
         """The client left, or is being left; harmless when the core is done with it."""
+        exchange.forget()
         if not exchange.done:
             exchange.done = True
             del self._exchanges[exchange.number]
             self.feed(ClientClosed(exchange.number))
-
-    def find(self, source: Stored | Spool) -> OpenBlob | OpenSpool | None:
-        """A use of a source that is open already, for the caller to release."""
-        if isinstance(source, Stored):
-            return self._blobs.find(source.digest)
-        spool = self._spools.find(source)
-        return None if spool is None or spool.body is None else spool.use()
 
     def opening(self, digest: Digest) -> Callable[[], int]:
         """The blocking part of opening a blob; raises StoreError."""
@@ -217,17 +234,18 @@ class Driver:
 
     def _interpret(self, effect: Effect) -> None:
         match effect:
-            case Respond() | SendBody():
-                exchange = self._exchanges.get(effect.exchange)
-                if exchange is not None:
-                    exchange.effects.append(effect)
-                    exchange.wake()
-            case Finish() | Abort():
+            case Respond():
+                self._deliver(self._exchanges.get(effect.exchange), effect)
+            case SendBody(number, source, span):
+                if (exchange := self._exchanges.get(number)) is not None:
+                    self._deliver(exchange, Send(source, span, self._use(source)))
+            case Finish():
+                self._deliver(self._exchanges.pop(effect.exchange, None), effect)
+            case Abort():
                 exchange = self._exchanges.pop(effect.exchange, None)
                 if exchange is not None:
-                    exchange.done = True
-                    exchange.effects.append(effect)
-                    exchange.wake()
+                    exchange.forget()
+                self._deliver(exchange, effect)
             case Fetch():
                 self._fetch(effect)
             case CancelFetch():
@@ -249,6 +267,19 @@ class Driver:
                 log.note(_LEVELS[effect.level], effect.message, dict(effect.fields))
             case _:
                 assert_never(effect)
+
+    def _deliver(self, exchange: Exchange | None, effect: ClientEffect) -> None:
+        # None: the client left, and the core did not know it yet.
+        if exchange is not None:
+            exchange.done = isinstance(effect, Finish | Abort)
+            exchange.effects.append(effect)
+            exchange.wake()
+
+    def _use(self, source: Stored | Spool) -> Source | None:
+        if isinstance(source, Stored):
+            return self._blobs.find(source.digest)
+        spool = self._spools.find(source)
+        return None if spool is None or spool.body is None else spool.use()
 
     def _fetch(self, effect: Fetch) -> None:
         asked = effect.request

@@ -12,9 +12,9 @@ import trio
 from attrs import define, frozen
 
 from .. import log
-from ..core.effects import Abort, AnswerHead, Finish, Respond, SendBody, Stored
+from ..core.effects import Abort, AnswerHead, Finish, Respond, Stored
 from ..core.pull import Pull
-from ..driver import Driver, Exchange, Source
+from ..driver import Driver, Exchange, Send, Source
 from ..settings import HttpTimeouts, Level
 from ..store import StoreError
 from ..wire.answers import cache_status
@@ -150,7 +150,7 @@ class Connection:
                 match exchange.effects.popleft():
                     case Respond(head=head):
                         pass
-                    case SendBody() as sending:
+                    case Send() as sending:
                         await self._send(answering, sending, head)
                         head = None
                     case Finish():
@@ -184,9 +184,7 @@ class Connection:
         if self._waiting is not None:
             self._waiting.cancel()
 
-    async def _send(
-        self, answering: _Answering, sending: SendBody, head: AnswerHead | None
-    ) -> None:
+    async def _send(self, answering: _Answering, sending: Send, head: AnswerHead | None) -> None:
         """One span of the body, with the head when that is still to be sent."""
         driver = self._service.driver
         span = sending.span
@@ -220,7 +218,7 @@ class Connection:
         answering.line.sent += span.stop - span.start
         driver.sent(answering.exchange, sending)
 
-    async def _send_large(self, source: Source, sending: SendBody, before: bytes) -> None:
+    async def _send_large(self, source: Source, sending: Send, before: bytes) -> None:
         start, stop = sending.span.start, sending.span.stop
         if before:
             await self._transport.write(before, more=True)
@@ -232,12 +230,11 @@ class Connection:
             await self._transport.write(source.read(start, until))
             start = until
 
-    async def _open(self, sending: SendBody) -> Source:
+    async def _open(self, sending: Send) -> Source:
         """StoreError."""
         driver = self._service.driver
-        source = driver.find(sending.source)
-        if source is not None:
-            return source
+        if sending.opened is not None:
+            return sending.opened
         if not isinstance(sending.source, Stored):
             raise StoreError(f"spool {sending.source.number} is not open")
         digest = sending.source.digest
@@ -253,7 +250,7 @@ class Connection:
     def _now(self) -> float:
         return self._service.driver.clock.now()
 
-    def _report(self, sending: SendBody, error: Exception) -> None:
+    def _report(self, sending: Send, error: Exception) -> None:
         fields = {"digest": sending.source.digest, "error": str(error)}
         log.note(Level.ERROR, "content cannot be read", fields)
 
