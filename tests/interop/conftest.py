@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -77,10 +78,16 @@ def caches(tmp_path: Path) -> Iterator[Caches]:
             count += 1
             cache = CacheServer(tmp_path / f"cache{count}", proxy)
             cache.start()
-            stack.callback(cache.stop)
+            stack.callback(end, cache)
             return cache
 
         yield start
+
+
+def end(cache: CacheServer) -> None:
+    """A cache that has to be killed, or that ends with an error, fails its test."""
+    # A server that keeps SIGTERM's default, such as docker-registry, dies of it.
+    assert cache.stop() in (0, -signal.SIGTERM), cache.server.text()[-4000:]
 
 
 @pytest.fixture
