@@ -96,3 +96,29 @@ proxy:
     treated = read(config, text).core.upstreams
     assert (treated["a.io"].tag_ttl, treated["b.io"].tag_ttl) == (3600, 7200)
     assert treated["b.io"].negative_ttl == 60
+
+
+def test_wrong_values_deep_in_the_list_have_their_path_and_hide_nothing_else(config: Path) -> None:
+    text = """
+proxy:
+  upstreams:
+    a.io: {tag_ttl: soon, hosts: one.local, username: u}
+    b.io: [remoteurl]
+log: {fields: {list: [1]}, accesslog: 1}
+"""
+    assert set(wrong(config, text)) == {
+        "$.proxy.upstreams['a.io'].tag_ttl",
+        "$.proxy.upstreams['a.io'].hosts",
+        "$.proxy.upstreams['a.io'].username",
+        "$.proxy.upstreams['b.io']",
+        "$.log.fields.list",
+        "$.log.accesslog",
+    }
+
+
+def test_unknown_keys_are_found_below_keys_without_meaning(config: Path) -> None:
+    text = """
+proxy: {remoteurl: 'http://up'}
+health: {http: [{uri: x, headers: {Any: [thing]}, statuscod: 200}]}
+"""
+    assert wrong(config, text) == ["$.health.http[0].statuscod"]

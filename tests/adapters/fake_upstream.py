@@ -6,8 +6,11 @@ follow. Everything a script is waiting for is an event that the test sets.
 
 import hashlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
 
 import trio
 from attrs import define, field, frozen
@@ -25,7 +28,10 @@ class Asked:
     connection: int
 
 
+HOST = "127.0.0.1"
+
 Script = Callable[[trio.SocketStream, Asked], Awaitable[None]]
+"""Over TLS the stream is another, of the same methods."""
 
 
 @define(eq=False)
@@ -34,6 +40,7 @@ class Upstream:
     asked: list[Asked] = field(factory=list)
     port: int = 0
     connections: int = 0
+    live: int = 0
 
     def on(self, target: str, *scripts: Script) -> None:
         self.scripts[target] = list(scripts)
@@ -56,7 +63,13 @@ class Upstream:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         self.connections += 1
-        number = self.connections
+        self.live += 1
+        try:
+            await self._answer(stream, self.connections)
+        finally:
+            self.live -= 1
+
+    async def _answer(self, stream: trio.SocketStream, number: int) -> None:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             async with stream:
                 data = b""
@@ -75,11 +88,17 @@ class Upstream:
 
 
 @asynccontextmanager
-async def upstream() -> AsyncIterator[Upstream]:
+async def upstream(tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
     one = Upstream()
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, one._serve, 0)
-        one.port = listeners[0].socket.getsockname()[1]
+        if tls is None:
+            (listener,) = await nursery.start(partial(trio.serve_tcp, one._serve, 0, host=HOST))
+        else:
+            handler: Any = one._serve
+            serve = partial(trio.serve_ssl_over_tcp, handler, 0, tls, host=HOST)
+            (over,) = await nursery.start(serve)
+            listener = over.transport_listener
+        one.port = listener.socket.getsockname()[1]
         yield one
         nursery.cancel_scope.cancel()
 

@@ -1,7 +1,9 @@
 """What both event loops share: effects made real, sources, transfers, the clock. No awaiting."""
 
 from .clock import Clock
-from .driver import ClientEffect, Driver, Exchange, Send, Shell, Upstreams
+from .driver import Driver
+from .exchange import ClientEffect, Exchange, Send
+from .ports import Shell, Upstreams
 from .sources import Source
 from .transfers import REST, TOKEN_LIMIT, TokenCall, Transfer, cause_of
 

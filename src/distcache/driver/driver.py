@@ -6,13 +6,10 @@ another is being dealt with waits for its turn, so the core is never entered twi
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar, assert_never
-
-from attrs import Factory, define, frozen
+from collections.abc import Callable, Sequence
+from typing import assert_never
 
 from .. import log, settings
-from ..core.cache import Cache
 from ..core.config import Config
 from ..core.effects import (
     Abort,
@@ -43,81 +40,21 @@ from ..core.events import (
 )
 from ..core.inventory import BlobDropped, BlobStored, Record
 from ..core.oci import Digest, Time
-from ..core.pull import Pull, Span
+from ..core.pull import Pull
 from ..store import Store
 from ..wire import challenge, upstream
-from ..wire.outgoing import Credentials
-from ..wire.sites import UpstreamSite
 from .clock import Clock
+from .exchange import ClientEffect, Exchange, Send
+from .ports import Core, Shell, Upstreams
 from .sources import Blobs, OpenBlob, OpenSpool, Source, Spools
 from .storekeeper import StoreKeeper
 from .transfers import TokenCall, Transfer
-
-T = TypeVar("T")
-
-
-@frozen
-class Send:
-    """A SendBody with a use of its source, taken when the core said so: by the time that the
-    connection comes to it, the spool may be discarded. None: a blob that is not open, which
-    the connection opens; or a spool that there is not."""
-
-    source: Stored | Spool
-    span: Span
-    opened: Source | None
-
-    def release(self) -> None:
-        if self.opened is not None:
-            self.opened.release()
-
-
-ClientEffect = Respond | Send | Finish | Abort
-
-
-class Shell(Protocol):
-    """What an adapter does for the driver. None of it runs anything before it returns."""
-
-    def start_fetch(self, transfer: Transfer) -> None: ...
-
-    def start_token(self, call: TokenCall) -> None: ...
-
-    def run_job(self, job: Callable[[], T], then: Callable[[T], None]) -> None:
-        """`job` in a thread, then `then` on the loop, whatever is cancelled meanwhile."""
-
-    def arm(self, deadline: Time | None) -> None:
-        """`Woke` is due then, and no longer when it was due before."""
-
-
-@frozen
-class Upstreams:
-    """By the upstream's key."""
-
-    sites: Mapping[str, UpstreamSite]
-    credentials: Mapping[str, Credentials]
-
-
-@define(eq=False)
-class Exchange:
-    """One pull and the core's effects for it, which its connection takes from the left. `done`:
-    the core has no more to do with it, or was told that the client left."""
-
-    number: int
-    wake: Callable[[], None]
-    effects: deque[ClientEffect] = Factory(deque)
-    done: bool = False
-
-    def forget(self) -> None:
-        """Nothing of what is still to be done will be done."""
-        while self.effects:
-            effect = self.effects.popleft()
-            if isinstance(effect, Send):
-                effect.release()
 
 
 class Driver:
     def __init__(
         self,
-        cache: Cache,
+        core: Core,
         store: Store,
         upstreams: Upstreams,
         clock: Clock,
@@ -125,7 +62,7 @@ class Driver:
     ) -> None:
         self.upstreams = upstreams
         self.clock = clock
-        self._cache = cache
+        self._core = core
         self._store = store
         self._shell = shell
         self._events: deque[Event] = deque()
@@ -144,7 +81,7 @@ class Driver:
     @property
     def late(self) -> int:
         """Events that came for something already ended."""
-        return self._cache.late
+        return self._core.late
 
     @property
     def journal_failures(self) -> int:
@@ -154,7 +91,7 @@ class Driver:
     def configure(self, config: Config, upstreams: Upstreams) -> None:
         """From now on; no upstream may be missing that there was."""
         self.upstreams = upstreams
-        self._cache.configure(config)
+        self._core.configure(config)
 
     def feed(self, event: Event) -> None:
         """Tell the core, and begin everything that it wants done."""
@@ -169,7 +106,7 @@ class Driver:
         finally:
             self._feeding = False
         self._keeper.write_journal()
-        deadline = self._cache.next_deadline()
+        deadline = self._core.next_deadline()
         if deadline != self._armed:
             self._armed = deadline
             self._shell.arm(deadline)
@@ -225,7 +162,7 @@ class Driver:
 
     def _handle(self, event: Event) -> Sequence[Effect]:
         try:
-            return self._cache.handle(event, self.clock.now())
+            return self._core.handle(event, self.clock.now())
         except Exception as error:
             # Other clients' pulls must not go down with one that met a bug.
             log.failure(f"the core failed on {type(event).__name__}", error)

@@ -75,12 +75,15 @@ class Connection:
         """Until either side has had enough; closes the socket."""
         try:
             while (request := await self._request()) is not None:
-                await self._answer(request)
+                if isinstance(request, Reject):
+                    await self._transport.write(self._wire.reply(request.reply, self._now()))
+                else:
+                    await self._answer(request)
+                if self._service.draining or not self._wire.reusable:
+                    await self._transport.part()
+                    break
                 # A client that is always quick with its next request must not keep the loop.
                 await trio.lowlevel.checkpoint()
-                if self._service.draining or not self._wire.reusable:
-                    break
-            await self._transport.part()
         except GoneError:
             pass
         finally:
@@ -91,18 +94,15 @@ class Connection:
         if self._idle is not None:
             self._idle.cancel()
 
-    async def _request(self) -> Request | None:
+    async def _request(self) -> Request | Reject | None:
         """The next request, None when there will be none."""
         timeouts = self._service.timeouts
         deadline = trio.current_time() + timeouts.idle
         begun = False
         while True:
             match self._wire.next():
-                case Request() as request:
+                case Request() | Reject() as request:
                     return request
-                case Reject(reply=reply):
-                    await self._transport.write(self._wire.reply(reply, self._now()))
-                    return None
                 case Signal.CLOSED:
                     return None
             if self._service.draining and not begun:
@@ -168,8 +168,9 @@ class Connection:
             driver.left(exchange)
 
     async def _wait(self, exchange: Exchange) -> None:
-        """For the core's word. GoneError: the client left meanwhile. What it sends already, its
-        next requests, is kept as far as it is not too much."""
+        """For the core's word. GoneError: the client left meanwhile; one that only says that it
+        will send no more is taken for gone, as it cannot be told apart. What it sends already,
+        its next requests, is kept as far as it is not too much."""
         with trio.CancelScope() as self._waiting:
             while not exchange.effects:
                 if self._wire.full:

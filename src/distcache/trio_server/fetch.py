@@ -5,58 +5,41 @@ before. A body is always read to its end or torn off, and every request ends its
 whatever is raised or cancelled.
 """
 
-import ssl
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import httpcore
 import trio
 
 from .. import log
 from ..core.events import Cause
-from ..driver import REST, TOKEN_LIMIT, TokenCall, Transfer, cause_of
+from ..driver import TOKEN_LIMIT, TokenCall, Transfer, cause_of
 from ..settings import UpstreamTimeouts
-from ..wire.outgoing import HttpRequest
-from ..wire.sites import UpstreamSite
-from .network import READ, Backend
+from .network import READ
+from .pools import Body, Pools
 
 AHEAD = 4 * 1024 * 1024 // READ
 """Pieces of a body that may wait for the disk, 4 MiB: more would only fill the memory when the
 disk is slower than the network."""
-
-REST_TIME = 1.0
-"""Seconds that an unwanted rest may take; see `transfers.REST`."""
-
-KEPT = 32
-"""Idle connections to one upstream, enough for the layers of two images at once."""
-
-KEPT_FOR = 30.0
-"""Seconds; below what servers commonly allow (nginx 75, Go and Caddy minutes)."""
 
 WRITERS = 8
 """Threads that write spools at once; they share the disk and the processors anyway."""
 
 
 class Fetcher:
-    """Starts tasks in `nursery`; when that is cancelled every transfer ends as cancelled."""
+    """Made by `open_fetcher`. `timeouts` may be changed at any time."""
 
-    def __init__(self, nursery: trio.Nursery, timeouts: UpstreamTimeouts) -> None:
+    def __init__(self, nursery: trio.Nursery, pools: Pools, timeouts: UpstreamTimeouts) -> None:
         self.timeouts = timeouts
         self._nursery = nursery
+        self._pools = pools
         self._writers = trio.CapacityLimiter(WRITERS)
-        self._pools: dict[tuple[UpstreamSite, str], httpcore.AsyncConnectionPool] = {}
 
     def start_fetch(self, transfer: Transfer) -> None:
         self._nursery.start_soon(self._run_fetch, transfer)
 
     def start_token(self, call: TokenCall) -> None:
         self._nursery.start_soon(self._run_token, call)
-
-    async def aclose(self) -> None:
-        """Close the connections, when no task is left."""
-        pools, self._pools = self._pools, {}
-        for pool in pools.values():
-            await pool.aclose()
 
     async def _run_fetch(self, transfer: Transfer) -> None:
         try:
@@ -78,25 +61,25 @@ class Fetcher:
             call.fail(Cause.CANCELLED)
 
     async def _fetch(self, transfer: Transfer) -> None:
-        with trio.CancelScope(deadline=trio.current_time() + self.timeouts.headers) as scope:
-            transfer.stop = scope.cancel
-            response = await self._send(transfer.site, transfer.sent)
-        transfer.stop = None
-        if scope.cancelled_caught:
-            transfer.fail(Cause.TIMEOUT)
-            return
-        body = Body(response)
-        try:
-            if transfer.head(response.status, response.headers):
-                await self._spool(transfer, body)
-            elif not transfer.cancelled:
-                transfer.end(transfer.conclude())
-            else:
-                transfer.fail(Cause.CANCELLED)
-            if not transfer.long_rest:
-                await body.skip()
-        finally:
-            await body.aclose()
+        async with self._pools.of(transfer.site, transfer.sent.url.scheme) as pool:
+            with trio.CancelScope(deadline=trio.current_time() + self.timeouts.headers) as scope:
+                transfer.stop = scope.cancel
+                if transfer.cancelled:
+                    scope.cancel()
+                response = await pool.send(transfer.sent, self.timeouts)
+            transfer.stop = None
+            if scope.cancelled_caught:
+                transfer.fail(Cause.TIMEOUT)
+                return
+            async with Body(response) as body:
+                if transfer.head(response.status, response.headers):
+                    await self._spool(transfer, body)
+                elif not transfer.cancelled:
+                    transfer.end(transfer.conclude())
+                else:
+                    transfer.fail(Cause.CANCELLED)
+                if not transfer.long_rest:
+                    await body.skip()
 
     async def _spool(self, transfer: Transfer, body: "Body") -> None:
         with trio.CancelScope() as scope:
@@ -115,89 +98,31 @@ class Fetcher:
         transfer.fail(Cause.CANCELLED)
 
     async def _token(self, call: TokenCall) -> None:
-        response = await self._send(call.site, call.sent)
-        body = Body(response)
-        try:
-            pieces = bytearray()
-            while (piece := await body.next()) is not None:
-                pieces += piece
-                if len(pieces) > TOKEN_LIMIT:
-                    call.fail(Cause.TOO_LARGE)
-                    return
-            call.answer(response.status, response.headers, bytes(pieces))
-        finally:
-            await body.aclose()
-
-    async def _send(self, site: UpstreamSite, sent: HttpRequest) -> httpcore.Response:
-        url = httpcore.URL(
-            scheme=sent.url.scheme, host=sent.url.host, port=sent.url.port, target=sent.url.target
-        )
-        idle = self.timeouts.idle
-        timeouts = {"connect": self.timeouts.connect, "read": idle, "write": idle}
-        request = httpcore.Request(
-            sent.method, url, headers=list(sent.headers), extensions={"timeout": timeouts}
-        )
-        pool = await self._pool(site, sent.url.scheme)
-        return await pool.handle_async_request(request)
-
-    async def _pool(self, site: UpstreamSite, scheme: str) -> httpcore.AsyncConnectionPool:
-        key = (site, scheme)
-        context = None
-        if key not in self._pools and scheme == "https":
-            # The system's certificates take up to tenths of a second to load.
-            context = await trio.to_thread.run_sync(_context, site.ca)
-        if key not in self._pools:
-            # No bound on connections: a request that waits for its turn inside the pool and is
-            # cancelled in the moment it gets it would cost the pool that place for ever.
-            self._pools[key] = httpcore.AsyncConnectionPool(
-                ssl_context=context,
-                max_connections=None,
-                max_keepalive_connections=KEPT,
-                keepalive_expiry=KEPT_FOR,
-                network_backend=Backend(),
-            )
-        return self._pools[key]
+        async with self._pools.of(call.site, call.sent.url.scheme) as pool:
+            response = await pool.send(call.sent, self.timeouts)
+            async with Body(response) as body:
+                pieces = bytearray()
+                while (piece := await body.next()) is not None:
+                    pieces += piece
+                    if len(pieces) > TOKEN_LIMIT:
+                        call.fail(Cause.TOO_LARGE)
+                        return
+                call.answer(response.status, response.headers, bytes(pieces))
 
 
-class Body:
-    """The body of one answer. httpcore hands it over through nested generators: they are run to
-    their end, or into the error of a torn connection, and never dropped half-way."""
-
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
-        self._parts: AsyncIterator[bytes] | None = None
-        self._over = False
-
-    async def next(self) -> bytes | None:
-        """The next piece, None at the end. Raises httpcore's errors."""
-        if self._parts is None:
-            self._parts = self._response.aiter_stream()
-        try:
-            return await anext(self._parts)
-        except StopAsyncIteration:
-            self._over = True
-            return None
-        except BaseException:
-            self._over = True
-            raise
-
-    async def skip(self) -> None:
-        """Read what is left, if it is little and quick to come, so that the connection can be
-        used again."""
-        left = REST
-        with trio.move_on_after(REST_TIME), suppress(httpcore.NetworkError, httpcore.ProtocolError):
-            while not self._over and left >= 0:
-                left -= len(await self.next() or b"")
-
-    async def aclose(self) -> None:
-        """Unless it was read to its end, the connection is closed."""
-        with trio.CancelScope(shield=True):
-            if self._parts is not None and not self._over:
-                await self._response.extensions["network_stream"].aclose()
-                with suppress(httpcore.NetworkError, httpcore.ProtocolError):
-                    while await self.next() is not None:
-                        pass
-            await self._response.aclose()
+@asynccontextmanager
+async def open_fetcher(timeouts: UpstreamTimeouts) -> AsyncIterator[Fetcher]:
+    """Leaving the block cancels all requests, those that are started on the way out too, waits
+    for them and closes the connections."""
+    pools = Pools()
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                yield Fetcher(nursery, pools, timeouts)
+            finally:
+                nursery.cancel_scope.cancel()
+    finally:
+        await pools.aclose()
 
 
 class _Pipe:
@@ -268,13 +193,6 @@ async def _collect(transfer: Transfer, body: Body) -> None:
                 view = view[room:] if room is not None else view[:0]
     finally:
         transfer.spool.on_room = None
-
-
-def _context(ca: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca is not None:
-        context.load_verify_locations(ca)
-    return context
 
 
 def _cause(error: Exception) -> Cause:

@@ -24,7 +24,7 @@ from ..settings import Level, Settings, SettingsError
 from ..store import Store, open_store
 from ..wire.routes import Router
 from .connection import Connection, Service
-from .fetch import Fetcher
+from .fetch import Fetcher, open_fetcher
 from .listening import accept, listen
 from .timer import Timer
 
@@ -50,6 +50,7 @@ class Server:
         self._service = Service(driver, router, settings.client)
         self._connections: set[Connection] = set()
         self.stopping = trio.Event()
+        self._ended = trio.Event()
         self._drain = math.inf
         self._clients: trio.CancelScope | None = None
 
@@ -76,6 +77,12 @@ class Server:
             "journal_failures": driver.journal_failures,
         }
         log.note(Level.INFO, "stopped", fields)
+        self._ended.set()
+
+    async def aclose(self) -> None:
+        """`stop`, and wait until it has. Cancelling hurries nothing: see `stop`."""
+        self.stop()
+        await self._ended.wait()
 
     def stop(self, *, drain: float | None = None) -> None:
         """Take no new connections; those under way have `drain` seconds, or the settings'.
@@ -122,15 +129,11 @@ class Server:
 
     async def _run_transfers(self, task_status: trio.TaskStatus[None]) -> None:
         shell, timeouts = self._shell, self._settings.upstream
-        async with trio.open_nursery() as transfers:
-            shell.fetcher = fetcher = Fetcher(transfers, timeouts)
-            try:
+        try:
+            async with open_fetcher(timeouts) as shell.fetcher:
                 await self._serve_clients(task_status)
-            finally:
-                # Even those that are begun from now on end as cancelled.
-                transfers.cancel_scope.cancel()
-        shell.fetcher = None
-        await fetcher.aclose()
+        finally:
+            shell.fetcher = None
 
     async def _serve_clients(self, task_status: trio.TaskStatus[None]) -> None:
         places = trio.Semaphore(self._settings.max_connections)

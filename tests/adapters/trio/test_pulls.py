@@ -15,12 +15,7 @@ from .bench import bench
 SMALL = random.Random(1).randbytes(1000)
 LARGE = random.Random(2).randbytes(3 * 1024 * 1024)
 
-# Known defect: now and then an upstream socket is left to the garbage collector, whose warning
-# then hits whichever test runs. CHANGELOG.md lists it; this line goes with the defect.
-pytestmark = [
-    pytest.mark.trio,
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.trio
 
 
 async def test_a_cold_pull_is_streamed_stored_and_then_served_without_upstream(
@@ -252,6 +247,23 @@ async def test_content_that_gets_shorter_while_it_is_open_is_cut_not_ended(
         with pytest.raises(Torn):
             await b.get(path)
         assert (await b.get(path)).body == LARGE
+
+
+async def test_a_token_is_asked_for_once_and_sent_at_first_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path, monkeypatch) as b:
+        realm = f"http://127.0.0.1:{b.upstream.port}/token"
+        refused = fake.status(401, {"WWW-Authenticate": f'Bearer realm="{realm}"'})
+        first = b.upstream.blob("a/img", SMALL, refused, fake.whole(SMALL))
+        second = b.upstream.blob("a/img", LARGE)
+        token = "/token?scope=repository:a/img:pull"
+        b.upstream.on(token, fake.status(200, body=b'{"token": "t"}'))
+        assert (await b.get(first)).body == SMALL
+        assert (await b.get(second)).body == LARGE
+        assert b.upstream.count("GET", token) == 1
+        sent = [a.headers.get("authorization") for a in b.upstream.asked if "/blobs/" in a.target]
+        assert sent == [None, "Bearer t", "Bearer t"]
 
 
 async def test_a_token_service_that_fails_is_an_honest_error(

@@ -1,0 +1,46 @@
+"""One client's pull as its connection sees it: the core's effects, in order."""
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import Factory, define, frozen
+
+from ..core.effects import Abort, Finish, Respond, Spool, Stored
+from ..core.pull import Span
+from .sources import Source
+
+
+@frozen
+class Send:
+    """A SendBody with a use of its source, taken when the core said so: by the time that the
+    connection comes to it, the spool may be discarded. None: a blob that is not open, which
+    the connection opens; or a spool that there is not."""
+
+    source: Stored | Spool
+    span: Span
+    opened: Source | None
+
+    def release(self) -> None:
+        if self.opened is not None:
+            self.opened.release()
+
+
+ClientEffect = Respond | Send | Finish | Abort
+
+
+@define(eq=False)
+class Exchange:
+    """One pull and the core's effects for it, which its connection takes from the left. `done`:
+    the core has no more to do with it, or was told that the client left."""
+
+    number: int
+    wake: Callable[[], None]
+    effects: deque[ClientEffect] = Factory(deque)
+    done: bool = False
+
+    def forget(self) -> None:
+        """Nothing of what is still to be done will be done."""
+        while self.effects:
+            effect = self.effects.popleft()
+            if isinstance(effect, Send):
+                effect.release()

@@ -1,0 +1,251 @@
+"""Cancelling an upstream request at every step it takes, and pools that outlive it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from distcache.core import effects as fx
+from distcache.core import events as ev
+from distcache.core.effects import Medium, Spool, UpstreamRequest
+from distcache.core.oci import Content, Digest, Kind, Repository
+from distcache.core.pull import ByDigest, Method, Pull, Span
+from distcache.driver import Clock, Driver, TokenCall, Transfer, Upstreams
+from distcache.settings import UpstreamTimeouts
+from distcache.store import open_store
+from distcache.trio_server.fetch import Fetcher, open_fetcher
+from distcache.wire.sites import UpstreamSite
+from distcache.wire.urls import Url
+from tests.adapters import fake_upstream as fake
+from tests.adapters.fake_core import FakeCore, FakeShell
+from tests.adapters.fake_upstream import Upstream, upstream
+
+pytestmark = pytest.mark.trio
+
+BODY = bytes(range(256)) * 2000
+NAME = Digest(fake.digest(BODY))
+CONTENT = Content(Kind.BLOB, NAME)
+REQUEST = UpstreamRequest(Method.GET, Repository("up", "a/img"), CONTENT)
+PULL = Pull(Method.GET, ByDigest(REQUEST.repository, CONTENT))
+PATH = f"/v2/a/img/blobs/{NAME}"
+STEPS = 40
+"""More than a request takes (the last ones are cancelled after their end)."""
+
+
+class Shell(FakeShell):
+    """Requests go out; jobs wait."""
+
+    fetcher: Fetcher
+
+    def start_fetch(self, transfer: Transfer) -> None:
+        self.fetches.append(transfer)
+        self.fetcher.start_fetch(transfer)
+
+    def start_token(self, call: TokenCall) -> None:
+        self.tokens.append(call)
+        self.fetcher.start_token(call)
+
+
+class Stepper(trio.abc.Instrument):
+    """Calls `act` when requests have made so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+        self.act: Callable[[], None] = lambda: None
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if "Fetcher._run" in task.name:
+            self.left -= 1
+            if self.left == 0:
+                self.act()
+
+
+class Rig:
+    def __init__(self, up: Upstream, core: FakeCore, driver: Driver) -> None:
+        self.up, self.core, self.driver = up, core, driver
+        self._number = 0
+
+    def want(self, effect: fx.Effect) -> None:
+        self.core.script = lambda e: [effect] if isinstance(e, ev.Woke) else []
+        self.driver.feed(ev.Woke())
+
+    def fetch(self, medium: Medium = Medium.FILE) -> int:
+        self._number += 1
+        spool = Spool(self._number, medium, NAME, limit=len(BODY))
+        self.want(fx.Fetch(self._number, REQUEST, spool))
+        return self._number
+
+    def ends(self, number: int) -> list[ev.Event]:
+        return [
+            e
+            for e in self.core.events
+            if isinstance(e, ev.FetchEnded | ev.FetchFailed) and e.fetch == number
+        ]
+
+    async def ended(self, number: int) -> ev.Event:
+        while not self.ends(number):
+            # A little longer than at once: threads are not tasks.
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        (end,) = self.ends(number)
+        return end
+
+
+@asynccontextmanager
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    store = open_store(tmp_path / "store")
+    core, shell = FakeCore(), Shell()
+    async with upstream() as up:
+        site = UpstreamSite("up", Url("http", "127.0.0.1", up.port))
+        clock = Clock(trio.current_time)
+        driver = Driver(core, store, Upstreams({"up": site}, {}), clock, shell)
+        async with open_fetcher(UpstreamTimeouts()) as shell.fetcher:
+            yield Rig(up, core, driver)
+    driver.close()
+    shell.work()
+    store.close()
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["new connection", "used connection"])
+@pytest.mark.parametrize("medium", [Medium.FILE, Medium.MEMORY])
+async def test_a_fetch_cancelled_at_any_step_ends_once_and_harms_no_other(
+    tmp_path: Path, warm: bool, medium: Medium
+) -> None:
+    async with rig(tmp_path) as r:
+        for steps in range(1, STEPS):
+            r.up.on(PATH, fake.whole(BODY))
+            if warm:
+                assert isinstance(await r.ended(r.fetch(medium)), ev.FetchEnded)
+            stepper = Stepper(steps)
+            trio.lowlevel.add_instrument(stepper)
+            number = r.fetch(medium)
+            stepper.act = lambda n=number: r.want(fx.CancelFetch(n))  # type: ignore[misc]
+            end = await r.ended(number)
+            trio.lowlevel.remove_instrument(stepper)
+            assert end in (
+                ev.FetchFailed(number, ev.Cause.CANCELLED),
+                ev.FetchEnded(number, NAME),
+            )
+            assert await r.ended(r.fetch(medium)) == ev.FetchEnded(r._number, NAME)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(r.ends(number)) == 1
+            # The request before may not have given back its connection when this one began.
+            assert r.up.live <= 2
+
+
+async def test_requests_one_after_the_other_use_one_connection(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        r.up.on(PATH, fake.whole(BODY))
+        for _ in range(3):
+            await r.ended(r.fetch())
+            await trio.testing.wait_all_tasks_blocked()
+        assert r.up.connections == 1
+
+
+@pytest.mark.parametrize(("length", "connections"), [(1000, 1), (1_000_000, 2)])
+async def test_an_unwanted_rest_is_read_when_it_is_short_and_torn_off_when_not(
+    tmp_path: Path, length: int, connections: int
+) -> None:
+    async with rig(tmp_path) as r:
+        r.up.on(PATH, fake.status(404, body=b"x" * length), fake.whole(BODY))
+        number = r.fetch()
+        r.core.script = lambda e: [fx.CancelFetch(number)] if _is_head(e, number) else []
+        assert await r.ended(number) == ev.FetchFailed(number, ev.Cause.CANCELLED)
+        await trio.testing.wait_all_tasks_blocked()
+        assert isinstance(await r.ended(r.fetch()), ev.FetchEnded)
+        assert r.up.connections == connections
+
+
+async def test_a_used_connection_that_upstream_has_closed_is_not_tried(tmp_path: Path) -> None:
+    async def answer_and_close(stream: trio.SocketStream, asked: fake.Asked) -> None:
+        await fake.whole(BODY)(stream, asked)
+        await stream.aclose()
+
+    async with rig(tmp_path) as r:
+        r.up.on(PATH, answer_and_close)
+        for _ in range(3):
+            assert isinstance(await r.ended(r.fetch()), ev.FetchEnded)
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_connection_that_dies_under_a_request_is_a_cut(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        r.up.on(PATH, fake.whole(BODY), fake.cut)
+        await r.ended(r.fetch())
+        await trio.testing.wait_all_tasks_blocked()
+        number = r.fetch()
+        assert await r.ended(number) == ev.FetchFailed(number, ev.Cause.CUT)
+        assert r.up.connections == 1
+
+
+async def test_a_short_body_is_a_cut_and_never_an_end(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        for stop in (0, 1, len(BODY) - 1):
+            r.up.on(PATH, fake.until(BODY, stop, fake.cut))
+            number = r.fetch()
+            assert await r.ended(number) == ev.FetchFailed(number, ev.Cause.CUT)
+            spooled = [e.length for e in r.core.events if isinstance(e, ev.BodySpooled)]
+            assert stop == 0 or spooled[-1] == stop
+
+
+async def test_an_upstream_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        site = UpstreamSite("up", Url("http", "127.0.0.1", 1))
+        r.driver.upstreams = Upstreams({"up": site}, {})
+        number = r.fetch()
+        assert await r.ended(number) == ev.FetchFailed(number, ev.Cause.UNREACHABLE)
+
+
+async def test_a_window_takes_no_more_than_it_has_room_for(tmp_path: Path) -> None:
+    body = bytes(range(256)) * 40_000  # ten megabytes for a window of four
+    async with rig(tmp_path) as r:
+        r.up.on(PATH, fake.whole(body))
+        number = r.fetch(Medium.WINDOW)
+        source = Spool(number, Medium.WINDOW, NAME)
+        exchange = r.driver.open(PULL, lambda: None)
+        got = b""
+        while len(got) < len(body):
+            await trio.testing.wait_all_tasks_blocked()
+            have = [e.length for e in r.core.events if isinstance(e, ev.BodySpooled)][-1]
+            assert have - len(got) <= 4 * 1024 * 1024
+            span = Span(len(got), have)
+            r.want(fx.SendBody(exchange.number, source, span))
+            send = exchange.effects.popleft()
+            assert not isinstance(send, fx.Respond | fx.Finish | fx.Abort)
+            assert send.opened is not None
+            got += send.opened.read(span.start, span.stop)
+            send.release()
+            r.driver.sent(exchange, send)
+        assert got == body
+        assert isinstance(await r.ended(number), ev.FetchEnded)
+
+
+async def test_a_token_answer_beyond_its_limit_is_refused(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        r.up.on("/token", fake.status(200, body=b" " * 2_000_000))
+        challenge = ev.Challenge(True, f"http://127.0.0.1:{r.up.port}/token")
+        r.want(fx.AcquireToken(5, "up", challenge))
+        while not isinstance(r.core.events[-1], ev.TokenRefused):
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        assert r.core.events[-1] == ev.TokenRefused(5, None, ev.Cause.TOO_LARGE)
+
+
+async def test_a_token_request_cancelled_at_any_step_ends_once(tmp_path: Path) -> None:
+    for steps in range(1, 20):
+        async with rig(tmp_path / str(steps)) as r:
+            r.up.on("/token", fake.status(200, body=b'{"token": "t"}'))
+            challenge = ev.Challenge(True, f"http://127.0.0.1:{r.up.port}/token")
+            stepper = Stepper(steps)
+            with trio.CancelScope() as scope:
+                stepper.act = scope.cancel
+                trio.lowlevel.add_instrument(stepper)
+                r.want(fx.AcquireToken(5, "up", challenge))
+                await trio.testing.wait_all_tasks_blocked()
+            trio.lowlevel.remove_instrument(stepper)
+        ends = [e for e in r.core.events if isinstance(e, ev.TokenGranted | ev.TokenRefused)]
+        assert len(ends) == 1
+
+
+def _is_head(event: ev.Event, number: int) -> bool:
+    return isinstance(event, ev.HeadReceived) and event.fetch == number
