@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Hashable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .world import Budget, World, new_world
 
@@ -83,8 +83,6 @@ SMALL = {
 
 def main() -> int:
     """The large bounds: as SMALL, with a client, a fault and a wake-up more."""
-    from attrs import evolve
-
     limit = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
     print(f"{'bound':50} {'states':>9} {'transitions':>12} {'seconds':>8}")
     for name, budget in SMALL.items():

@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from distcache.core import blobs, calls, exchanges, fills, freshness, grants, ranges, tags
+from distcache.core.effects import DiscardSpool
 from distcache.core.fills import Fill
 from distcache.core.problems import Failure
 from distcache.core.state import State
@@ -19,7 +20,7 @@ Mutant = tuple[object, str, Any, Budget]
 
 _on_ended, _on_answer, _wake = fills.on_ended, fills.on_answer, State.wake
 _redirected, _tag_failed, _cut = calls._redirected, tags.on_failed, fills.cut
-_sent, _pump = exchanges.sent, exchanges.pump
+_sent, _right = exchanges.sent, fills._right
 
 
 def _any_digest(state: Any, key: Any, digest: Any, document: Any, now: Any) -> Any:
@@ -58,6 +59,11 @@ def _drops_readers(state: Any, key: Any, exchange: int, now: float) -> None:
     fills.drop(state, key)
 
 
+def _discards_early(state: Any, key: Any, fill: Any) -> None:
+    state.emit(DiscardSpool(fill.spool))
+    _right(state, key, fill)
+
+
 def _silent(*_: Any) -> None:
     return None
 
@@ -83,6 +89,10 @@ MUTANTS: dict[str, Mutant] = {
     "a range is ignored": (ranges, "select", lambda *_: None, Budget(("range",))),
     "progress reaches nobody": (exchanges, "pump", _silent, ONE_BLOB),
     "the position is not kept": (exchanges, "sent", _position_stays, ONE_BLOB),
+    "what is not committed yet is not held": (
+        fills, "held",
+        lambda state, content: blobs.stored(state, content) is not None, Budget(("tag",))),
+    "a spool is discarded too soon": (fills, "_right", _discards_early, ONE_BLOB),
     "a reader that leaves ends the fill": (fills, "leave", _drops_readers, ONE_BLOB),
 }  # fmt: skip
 

@@ -102,6 +102,9 @@ class World:
     jobs: tuple[fx.CommitBlob | fx.DeleteBlob, ...] = ()
     disk: frozenset[Digest] = frozenset()
     said404: frozenset[object] = frozenset()
+    discarded: frozenset[int] = frozenset()
+    held: Digest | None = None
+    """What the tag was answered with, as long as nothing has happened that may lose it."""
     trail: frozenset[Digest] = frozenset()
     """What the tag was since the oldest check under way began."""
     seen: frozenset[str] = frozenset()
@@ -161,7 +164,8 @@ class World:
                     "slow",
                 )
                 yield from (f"fetch {number} {kind}" for kind in kinds)
-                yield f"fetch {number} full"
+                if sim.spool is not None and sim.spool.medium is fx.Medium.FILE:
+                    yield f"fetch {number} full"
         else:
             spool = sim.spool
             yield f"fetch {number} {'more' if sim.at < SIZE else 'end'}"
@@ -214,7 +218,7 @@ class World:
             self._spend(faults=1),
             clients={**self.clients, number: reset},
             disk=self.disk - {digest},
-        )
+        )._let_go(digest)
         return world._feed(ev.SourceLost(number, digest, answered))
 
     def _close(self, slot: str) -> World:
@@ -230,7 +234,7 @@ class World:
         if result == "fail":
             operation = ev.StoreOperation.COMMIT if commit else ev.StoreOperation.DELETE
             failed = ev.StoreFailed(operation, job.digest, ev.StoreFault.NO_SPACE)
-            return world._spend(faults=1)._feed(failed)
+            return world._spend(faults=1)._let_go(job.digest)._feed(failed)
         if isinstance(job, fx.CommitBlob):
             if not all(self.spools[job.spool.number]) or self._length(job.spool) != SIZE:
                 raise BrokenPromise(f"published what is wrong: {job}")
@@ -268,7 +272,7 @@ class World:
         return evolve(self, tag=tag, clients=clients, trail=trail)
 
     def _drain(self) -> World:
-        return self._spend(drains=1)._feed(ev.Draining())
+        return evolve(self._spend(drains=1), held=None)._feed(ev.Draining())
 
     def _fetch(self, number: str, what: str) -> World:
         fetch = int(number)
@@ -286,6 +290,8 @@ class World:
         world = self if honest else self._spend(faults=1)
         if head.status == 404:
             world = evolve(world, said404=world.said404 | {sim.request.resource})
+        if sim.request.resource == TAG and head.status == 404:
+            world = evolve(world, held=None)
         with_body = head.status in (200, 206) and sim.request.method is Method.GET
         stage = evolve(sim, at=head.start if with_body else SIZE)
         world = evolve(world, fetches={**world.fetches, fetch: stage})
@@ -389,14 +395,16 @@ class World:
             case fx.AcquireToken():
                 return evolve(self, tokens={**self.tokens, effect.request: effect.challenge})
             case fx.CommitBlob():
+                if effect.spool.number in self.discarded:
+                    raise BrokenPromise(f"committed after it was discarded: {effect}")
                 return evolve(self, jobs=(*self.jobs, effect))
             case fx.DeleteBlob():
                 reading = [c for c in self.clients.values() if c.out is not None]
                 if any(c.out and c.out.source == fx.Stored(effect.digest) for c in reading):
                     raise BrokenPromise(f"deleted while read: {effect}")
-                return evolve(self, jobs=(*self.jobs, effect))
+                return evolve(self._let_go(effect.digest), jobs=(*self.jobs, effect))
             case fx.DiscardSpool():
-                return evolve(self)
+                return evolve(self, discarded=self.discarded | {effect.spool.number})
         return self
 
     def _respond(self, effect: fx.Respond) -> World:
@@ -415,9 +423,17 @@ class World:
             named = head.descriptor.content.digest if head.descriptor else None
             if target == TAG and not fresh and named not in client.current:
                 raise BrokenPromise(f"an old answer, unmarked: {effect}")
+        if target == TAG and head.status >= 429 and self.held is not None:
+            raise BrokenPromise(f"an error although it is held: {effect}")
         if bool(pull.ranges) and head.status == 200:
             raise BrokenPromise(f"200 for a range: {effect}")
-        return self._with(effect.exchange, evolve(client, head=head))
+        world = self._with(effect.exchange, evolve(client, head=head))
+        body = head.status == 200 and pull.method is Method.GET
+        if target == TAG and body and head.descriptor and not head.decision.stale_if_error:
+            digest = head.descriptor.content.digest
+            coming = any(isinstance(j, fx.CommitBlob) and j.digest == digest for j in self.jobs)
+            return evolve(world, held=digest if coming or digest in self.disk else None)
+        return world
 
     def _send(self, effect: fx.SendBody) -> World:
         client = self._client(effect.exchange)
@@ -432,6 +448,8 @@ class World:
         if isinstance(effect.source, fx.Stored):
             if effect.source.digest not in self.disk:
                 raise BrokenPromise(f"not on disk: {effect}")
+        elif effect.source.number in self.discarded:
+            raise BrokenPromise(f"sent after it was discarded: {effect}")
         elif self._length(effect.source) < effect.span.stop:
             raise BrokenPromise(f"not readable yet: {effect}")
         return self._with(effect.exchange, evolve(client, out=effect))
@@ -458,12 +476,11 @@ class World:
         if request.location is not None and request.authorization is not None:
             raise BrokenPromise(f"credentials abroad: {effect}")
         if effect.spool is not None and effect.spool.medium is fx.Medium.FILE:
-            running = [s.spool.digest for s in self.fetches.values() if s.spool]
             shared = [
                 s for s in self.fetches.values() if s.spool and s.spool.medium is fx.Medium.FILE
             ]
             if any(s.spool and s.spool.digest == effect.spool.digest for s in shared):
-                raise BrokenPromise(f"fetched twice at a time: {effect} {running}")
+                raise BrokenPromise(f"fetched twice at a time: {effect}")
         spools = self.spools
         if effect.spool is not None and effect.spool.number not in spools:
             spools = {**spools, effect.spool.number: ()}
@@ -485,6 +502,9 @@ class World:
 
     def _gone(self, fetch: int) -> World:
         return evolve(self, fetches={n: s for n, s in self.fetches.items() if n != fetch})
+
+    def _let_go(self, digest: Digest) -> World:
+        return evolve(self, held=None) if self.held == digest else self
 
     def _length(self, spool: fx.Spool) -> int:
         return len(self.spools[spool.number])
@@ -521,7 +541,9 @@ class World:
             self.cache.fingerprint(self.now),
             self.budget,
             self.tag,
+            self.held,
             tuple(sorted(self.trail)),
+            tuple(order[n] for n in sorted(self.discarded & live)),
             tuple(
                 sorted(
                     (n, repr(c.pull), c.head, _out(c, order), c.pos, c.bad, repr(sorted(c.current)))

@@ -221,6 +221,7 @@ class Cache:
     def _failed(self, owner: Owner, failure: Failure, now: Time) -> None:
         state = self._state
         if isinstance(owner, Content | Relay):
+            # A relay and a document have nothing on disk that could fail.
             if failure.cause in (Cause.NO_SPACE, Cause.STORE) and isinstance(owner, Content):
                 self._store_failed(owner, failure, now)
             else:
@@ -270,9 +271,7 @@ class Cache:
         x = state.exchanges[number]
         started = x.state is not ExchangeState.WAITING
         first = x.credit or x.pos if started else 0
-        medium = Medium.WINDOW if content.kind is Kind.BLOB else Medium.MEMORY
-        limit = state.limits.manifest if medium is Medium.MEMORY else None
-        spool = Spool(state.number(), medium, content.digest, first, limit)
+        spool = Spool(state.number(), Medium.WINDOW, content.digest, first)
         key = Relay(number, content)
         size = broken.size if started else None
         fill = Fill(broken.repository, spool, size=size, readers=(number,))

@@ -68,21 +68,14 @@ def fail(state: State, number: int, failure: Failure, now: Time) -> None:
     if isinstance(target, ByDigest):
         _refuse(state, number, x, _told(failure, target.repository, target.content), now, failure)
         return
-    if x.descriptor is None and not failure.definite:
-        older = tags.usable_on_error(state, target, now)
-        if older is not None and _held(state, older.content):
-            checked = state.tags[target].checked
-            x = evolve(x, descriptor=older, stale=True, checked=checked, on=None)
-            state.exchanges[number] = evolve(x, fwd_status=failure.status)
-            look(state, number, now)
-            return
+    older = None if failure.definite or x.stale else tags.usable_on_error(state, target, now)
+    if older is not None:
+        descriptor, checked = older
+        x = evolve(x, descriptor=descriptor, stale=True, checked=checked, on=None)
+        state.exchanges[number] = evolve(x, fwd_status=failure.status)
+        look(state, number, now)
+        return
     _refuse(state, number, x, _told(failure, target.repository, target), now, failure)
-
-
-def _held(state: State, content: Content) -> bool:
-    """Whether it can be served without upstream: stored, or verified and on its way there."""
-    fill = state.fills.get(content)
-    return blobs.stored(state, content) is not None or (fill is not None and fill.right)
 
 
 def _told(failure: Failure, repository: Repository, what: Reference | Content) -> Problem:
@@ -101,7 +94,7 @@ def _reference(state: State, number: int, x: Exchange, reference: Reference, now
         return
     if state.config.offline:
         held = tag.descriptor if tag is not None else None
-        if tag is None or held is None or not _held(state, held.content):
+        if tag is None or held is None or not fills.held(state, held.content):
             _refuse(state, number, x, problems.OFFLINE, now)
             return
         x = evolve(x, descriptor=held, checked=tag.checked, stale=True)
@@ -140,7 +133,7 @@ def _content(
     if may and fill is not None and number in fill.readers:
         _serve_filling(state, number, x, content, now)
         return
-    if state.config.offline and not (may and _held(state, content)):
+    if state.config.offline and not (may and fills.held(state, content)):
         _refuse(state, number, x, problems.OFFLINE, now)
         return
     forwarded = evolve(x, fwd=x.fwd or Fwd.URI_MISS)

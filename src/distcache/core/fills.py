@@ -104,6 +104,12 @@ def content_of(key: FillKey) -> Content:
     return key.content if isinstance(key, Relay) else key
 
 
+def held(state: State, content: Content) -> bool:
+    """Whether it can be served without upstream: stored, or verified and on its way there."""
+    fill = state.fills.get(content)
+    return blobs.stored(state, content) is not None or (fill is not None and fill.right)
+
+
 def begin(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | None:
     """Ask upstream for it."""
     state.fills[key] = fill

@@ -63,13 +63,16 @@ TRANSITIONS = {
 
 @frozen
 class Tag:
-    """`descriptor` is what upstream last confirmed, at `checked`; `journalled` the `checked`
-    that the journal knows. `until` ends GONE. `have` bytes of a document
-    are in so far. `waiters` wait while REVALIDATING."""
+    """`descriptor` is what upstream last confirmed, at `checked`; `previous` what it resolved to
+    before, and when that was confirmed, until the new content is stored: a registry may say
+    that a tag has moved and then refuse to give what it has moved to. `journalled` is the time
+    of checking in the journal's record, if that has one. `until` ends GONE. `have` bytes of a
+    document are in so far. `waiters` wait while REVALIDATING."""
 
     state: TagState
     descriptor: Descriptor | None = None
     checked: Time = 0.0
+    previous: tuple[Descriptor, Time] | None = None
     journalled: Time | None = None
     etag: str | None = None
     until: Time = 0.0
@@ -174,13 +177,19 @@ def leave(state: State, reference: Reference, exchange: int) -> None:
     state.tags[reference] = evolve(tag, waiters=waiters)
 
 
-def usable_on_error(state: State, reference: Reference, now: Time) -> Descriptor | None:
-    """What may be served although upstream could not confirm it, within the limit."""
+def usable_on_error(
+    state: State, reference: Reference, now: Time
+) -> tuple[Descriptor, Time] | None:
+    """What may be served although upstream cannot confirm it, or cannot give what it has moved
+    to, within the limit; and when it was confirmed."""
     tag = state.tags.get(reference)
     if tag is None or tag.descriptor is None:
         return None
     limit = state.config.upstreams[reference.repository.upstream].stale_if_error
-    return tag.descriptor if freshness.usable_on_error(tag.checked, limit, now) else None
+    for known in ((tag.descriptor, tag.checked), tag.previous):
+        if known is not None and fills.held(state, known[0].content):
+            return known if freshness.usable_on_error(known[1], limit, now) else None
+    return None
 
 
 def committed(state: State, digest: Digest) -> None:
@@ -196,7 +205,8 @@ def evicted(state: State, digest: Digest) -> None:
 
 
 def restore(state: State, record: TagStored) -> None:
-    tag = Tag(TagState.FRESH, record.descriptor, record.checked, record.checked, record.etag)
+    checked = record.checked
+    tag = Tag(TagState.FRESH, record.descriptor, checked, journalled=checked, etag=record.etag)
     _point(state, record.reference, tag)
 
 
@@ -204,6 +214,7 @@ def forget(state: State, reference: Reference, put: TagInput) -> None:
     tag = state.tags[reference]
     after = step(TRANSITIONS, tag.state, put)
     _unpoint(state, reference, tag)
+    _drop_record(state, reference, tag)
     state.deadlines.clear(reference)
     if after is TagState.UNKNOWN:
         del state.tags[reference]
@@ -225,14 +236,15 @@ def _ask(state: State, reference: Reference, tag: Tag, method: Method, now: Time
 def _confirm(state: State, reference: Reference, descriptor: Descriptor, now: Time) -> None:
     tag = state.tags[reference]
     after = step(TRANSITIONS, tag.state, TagInput.CONFIRMED)
-    same = tag.descriptor is not None and tag.descriptor.content == descriptor.content
-    journalled = tag.journalled if same else None
-    _unpoint(state, reference, tag, moved=not same)
-    fresh = Tag(after, descriptor, now, journalled, tag.etag)
-    _point(state, reference, fresh)
+    old, previous = tag.descriptor, tag.previous
+    same = old is not None and old.content == descriptor.content
+    if old is not None and not same and (previous is None or fills.held(state, old.content)):
+        previous = (old, tag.checked)
+    _unpoint(state, reference, tag)
+    _point(state, reference, Tag(after, descriptor, now, previous, tag.journalled, tag.etag))
     grants.grant(state, reference.repository, descriptor.content)
-    resolution = state.limits.used_resolution
-    if journalled is None or now - journalled >= resolution:
+    due = tag.journalled is None or now - tag.journalled >= state.limits.used_resolution
+    if due or not same:
         _journal(state, reference)
     state.wake(tag.waiters, Resolved(descriptor, 200))
 
@@ -240,6 +252,7 @@ def _confirm(state: State, reference: Reference, descriptor: Descriptor, now: Ti
 def _absent(state: State, reference: Reference, now: Time) -> None:
     tag = state.tags[reference]
     _unpoint(state, reference, tag)
+    _drop_record(state, reference, tag)
     ttl = state.config.upstreams[reference.repository.upstream].negative_ttl
     after = step(TRANSITIONS, tag.state, TagInput.ABSENT)
     state.tags[reference] = Tag(after, until=now + ttl)
@@ -263,7 +276,12 @@ def _point(state: State, reference: Reference, tag: Tag) -> None:
     state.tags_of[digest] = state.tags_of.get(digest, frozenset()) | {reference}
 
 
-def _unpoint(state: State, reference: Reference, tag: Tag, *, moved: bool = True) -> None:
+def _drop_record(state: State, reference: Reference, tag: Tag) -> None:
+    if tag.journalled is not None:
+        state.emit(Journal(TagDropped(reference)))
+
+
+def _unpoint(state: State, reference: Reference, tag: Tag) -> None:
     if tag.descriptor is None:
         return
     digest = tag.descriptor.content.digest
@@ -272,14 +290,12 @@ def _unpoint(state: State, reference: Reference, tag: Tag, *, moved: bool = True
         state.tags_of[digest] = rest
     else:
         del state.tags_of[digest]
-    if moved and tag.journalled is not None:
-        state.emit(Journal(TagDropped(reference)))
 
 
 def _journal(state: State, reference: Reference) -> None:
     tag = state.tags[reference]
     assert tag.descriptor is not None
     if blobs.stored(state, tag.descriptor.content) is not None:
-        state.tags[reference] = evolve(tag, journalled=tag.checked)
+        state.tags[reference] = evolve(tag, journalled=tag.checked, previous=None)
         record = TagStored(reference, tag.descriptor, tag.checked, tag.etag)
         state.emit(Journal(record))

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from distcache.core.events import Cause, ClientClosed, FetchFailed, SourceLost
+from distcache.core.oci import OCI_MANIFEST
 from tests.adapters import fake_upstream as fake
 from tests.adapters.client import Torn
 
@@ -296,6 +297,25 @@ async def test_what_upstream_refuses_or_breaks_is_said(
         assert (await b.get(b.upstream.manifest("a/img", "v1", b"{}"))).status == 502
         b.upstream.on("/v2/a/img/manifests/v1", script)
         assert (await b.get("/v2/a/img/manifests/v1")).status == status
+
+
+async def test_a_tag_that_moved_to_what_upstream_will_not_give_is_answered_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker Hub's limit counts GETs of manifests and not HEADs."""
+    async with bench(tmp_path, monkeypatch) as b:
+        old, new = fake.manifest(SMALL), fake.manifest(LARGE)
+        path = b.upstream.manifest("a/img", "v1", old)
+        assert (await b.get(path)).body == old
+        await b.settled()
+        b.upstream.manifest("a/img", "v1", new)
+        of_new = f"/v2/a/img/manifests/{fake.digest(new)}"
+        b.upstream.on(of_new, fake.status(429, {"Retry-After": "7"}))
+        limited = await b.get(path)
+        assert limited.body == old
+        assert "stale-if-error" in limited.headers["cache-status"]
+        b.upstream.on(of_new, fake.whole(new, {"Content-Type": OCI_MANIFEST}))
+        assert (await b.get(path)).body == new
 
 
 async def test_a_header_of_sixty_kib_from_upstream_is_taken(
