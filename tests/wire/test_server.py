@@ -394,3 +394,12 @@ def test_the_limit_does_not_depend_on_how_bytes_come_in(excess: int, end: bytes)
 @given(st.binary(max_size=200))
 def test_no_bytes_are_too_odd(raw: bytes) -> None:
     story([raw] if raw else [])
+
+
+def test_head_of_a_later_http_is_refused_without_a_body() -> None:
+    """The refusal's own body once broke the connection's framing."""
+    wire = fed(b"HEAD /v2/ HTTP/2.0\r\nHost: h\r\n\r\n")
+    said = wire.next()
+    assert isinstance(said, Reject)
+    response, body = heard(wire.reply(said.reply, NOON), "HEAD")
+    assert (response.status_code, body) == (505, b"")

@@ -99,7 +99,7 @@ class Problem:
     retry_after: int | None = None
 
 
-@frozen
+@frozen(cache_hash=True)
 class AnswerHead:
     """The head of an answer. `length` is Content-Length, None: chunked. `span` with `size` make
     Content-Range on 206; `size` alone on 416. `descriptor` gives digest, entity-tag and type.

@@ -48,7 +48,7 @@ class Catalog:
     last: str | None = None
 
 
-@frozen
+@frozen(cache_hash=True)
 class Pull:
     """One GET or HEAD. Entity-tags are kept as sent, quotes and `W/` included.
 

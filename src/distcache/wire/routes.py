@@ -21,6 +21,7 @@ from ..core.oci import Content, Kind, ReferrersRef, Repository, TagRef, TagsRef
 from ..core.pull import ByDigest, Catalog, Method, Pull, RangeSpec
 from . import accept, spelling, urls
 from .headers import Headers, only, values
+from .memo import HEADS, LONGEST_HEAD, Memo
 from .replies import PING, ROOT, Reply, refusal
 from .sites import UpstreamSite as UpstreamSite
 
@@ -65,12 +66,25 @@ class Router:
         self._names = {a.lower(): site for site in upstreams.values() for a in site.aliases}
         self._names |= self._keys
         self._hosts = {h.lower(): site for site in upstreams.values() for h in site.hosts}
+        self._routed: Memo[tuple[object, ...], Pull | Reply] = Memo(HEADS)
 
     def route(
         self, method: bytes, target: bytes, headers: Headers, http_version: bytes
     ) -> Pull | Reply:
         """`target` in origin-form or absolute-form (RFC 9112 §3.2), `http_version` as h11 has it
-        (`1.1`). Total: whatever the bytes, it answers."""
+        (`1.1`). Total: whatever the bytes, it answers. The same question has the same answer,
+        so the last ones are remembered."""
+        key = (method, target, tuple(headers), http_version)
+        known = self._routed.get(key)
+        if known is None:
+            known = self._route(method, target, headers, http_version)
+            if len(target) + sum(len(n) + len(v) for n, v in headers) <= LONGEST_HEAD:
+                self._routed.put(key, known)
+        return known
+
+    def _route(
+        self, method: bytes, target: bytes, headers: Headers, http_version: bytes
+    ) -> Pull | Reply:
         if method not in (b"GET", b"HEAD"):
             allow = ("Allow", "GET, HEAD")
             return refusal(405, Code.UNSUPPORTED, "this registry is a cache: pull only", allow)

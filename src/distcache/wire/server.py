@@ -1,8 +1,9 @@
 """One client connection, sans I/O: bytes in, requests out; answers in, bytes out.
 
-h11 parses and frames. This module adds what a server must decide by itself: how large a
-header may be, what becomes of request bodies (a registry's pulls have none), when a
-connection may carry another request, and what a client is told whose bytes are no request.
+h11 parses and frames, except for what it did with the same bytes before (`plain`). This
+module adds what a server must decide by itself: how large a header may be, what becomes of
+request bodies (a registry's pulls have none), when a connection may carry another request,
+and what a client is told whose bytes are no request.
 
 The life of one request:
     receive(bytes) ... next() -> Request
@@ -20,9 +21,9 @@ from attrs import frozen
 
 from ..core.effects import AnswerHead, Code
 from ..core.pull import Pull
-from . import answers, urls
+from . import answers, plain, urls
 from .answers import Answer
-from .headers import Headers
+from .plain import Request as Request
 from .replies import Reply, refusal
 
 HEADER_LIMIT = 64 * 1024
@@ -35,6 +36,7 @@ it is closed after the answer."""
 
 _TLS_HANDSHAKE = b"\x16"
 _TLS = Reply(400, b"This port speaks HTTP, not TLS.\n", "text/plain; charset=utf-8", close=True)
+_FRAMING = (b"content-length", b"transfer-encoding", b"expect", b"upgrade")
 _UNREADABLE = {
     431: (Code.SIZE_INVALID, "the request's header is too large"),
     501: (Code.UNSUPPORTED, "the only transfer coding understood is chunked"),
@@ -47,16 +49,6 @@ class Signal(Enum):
     """Nothing complete yet: read more and `receive` it."""
     CLOSED = "closed"
     """No request will come any more: close."""
-
-
-@frozen
-class Request:
-    """A request's head; its body, if any, has been dropped. Header names are in lower case."""
-
-    method: bytes
-    target: bytes
-    headers: Headers
-    http_version: bytes
 
 
 @frozen
@@ -79,7 +71,7 @@ class _Length:
 class ServerWire:
     def __init__(self) -> None:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_LIMIT)
-        self._input = bytearray()
+        self._input = b""
         self._eof = False
         self._eof_passed_on = False
         self._first = True
@@ -87,6 +79,11 @@ class ServerWire:
         self._handed_out = False
         self._dropped = 0
         self._close = False
+        # h11 has seen nothing of what comes next, so that `plain` may know it.
+        self._clean = True
+        self._head: bytes | None = None
+        self._rest = 0
+        self._plain: plain.Lane | None = None
 
     @property
     def full(self) -> bool:
@@ -97,11 +94,13 @@ class ServerWire:
     @property
     def reusable(self) -> bool:
         """Both messages are complete and the connection may carry another request."""
+        if self._plain is not None:
+            return self._plain.complete
         return self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
 
     def receive(self, data: bytes) -> None:
         """Bytes from the client, at any time; empty: it will send no more."""
-        self._input += data
+        self._input = self._input + data if self._input else data
         self._eof = self._eof or not data
 
     def next(self) -> Request | Reject | Signal:
@@ -113,8 +112,11 @@ class ServerWire:
                 # The client says nothing more before it has heard from us.
                 return Reject(_TLS)
         if self.reusable:
-            self._h11.start_next_cycle()
-            self._request, self._handed_out, self._dropped = None, False, 0
+            self._begin_again()
+        if self._plain is not None and self._plain.begun:
+            return Signal.CLOSED
+        if self._clean and self._input and (known := self._known()) is not None:
+            return known
         if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return Signal.CLOSED
         assert not self._handed_out, "the request before has not been answered"
@@ -122,16 +124,27 @@ class ServerWire:
             return self._read()
         except h11.RemoteProtocolError as error:
             return Signal.CLOSED if self._eof_passed_on else _reject(error.error_status_hint)
+        finally:
+            self._head = None
 
     def answer(self, head: AnswerHead, pull: Pull, now: float) -> bytes:
         """The status line and header of a pull's answer, with the body where that is JSON of
         ours. On HEAD the Content-Length is that of the GET."""
+        if self._plain is not None:
+            start = self._plain.answer(head, pull, now)
+            if start is not None:
+                return start
+            self._leave_to_h11(self._plain)
         assert self._request is not None
         _, target = urls.origin_form(self._request.target.decode("latin-1"))
         return self._start(answers.answer(head, pull, target, now))
 
     def reply(self, said: Reply, now: float) -> bytes:
         """A complete answer."""
+        if self._plain is not None:
+            if not said.close:
+                return self._plain.reply(said, now)
+            self._leave_to_h11(self._plain)
         self._close = self._close or said.close
         return self._start(answers.reply(said, now)) + self.finish()
 
@@ -139,6 +152,9 @@ class ServerWire:
         """What to send before and after the next `length` bytes of body, which the caller sends
         by itself: nothing, or the marks of a chunk. Raises h11.LocalProtocolError when the
         body becomes longer than announced."""
+        if self._plain is not None:
+            self._plain.sent(length)
+            return b"", b""
         body = cast("bytes", _Length(length))
         parts = self._h11.send_with_data_passthrough(h11.Data(data=body)) or []
         at = next((i for i, part in enumerate(parts) if part is body), len(parts))
@@ -147,15 +163,53 @@ class ServerWire:
     def finish(self) -> bytes:
         """The end of the answer. Raises h11.LocalProtocolError when body bytes are missing: a
         short answer must be cut off, never ended."""
+        if self._plain is not None:
+            self._plain.finish()
+            return b""
         return self._h11.send(h11.EndOfMessage())
+
+    def _begin_again(self) -> None:
+        self._request, self._handed_out, self._dropped = None, False, 0
+        if self._plain is not None:
+            self._plain = None
+            return
+        rest = self._h11.trailing_data[0]
+        self._h11.start_next_cycle()
+        if rest:
+            # Requests that came together with the last one: back to where all begin.
+            self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_LIMIT)
+            self._input = rest + self._input
+        self._clean = True
+
+    def _known(self) -> Request | None:
+        """The next request, if the input begins with a head that has been parsed before."""
+        end = self._input.find(b"\r\n\r\n") + 4
+        if end == 3:
+            return None
+        # Only good for the parse that comes next: see `next`.
+        self._head = self._input[:end]
+        self._rest = len(self._input) - end
+        request = plain.known(self._head)
+        if request is not None:
+            self._plain = plain.Lane(request, self._head)
+            self._input = self._input[end:]
+            self._handed_out = True
+        return request
+
+    def _leave_to_h11(self, lane: plain.Lane) -> None:
+        """From here on the answer is h11's own."""
+        self._plain, self._clean = None, False
+        self._h11.receive_data(lane.head)
+        self._request = cast("h11.Request", self._h11.next_event())
+        self._h11.next_event()
 
     def _read(self) -> Request | Reject | Signal:
         while True:
             match self._event():
                 case h11.Request() as request:
+                    self._request = request
                     if not b"1.0" <= request.http_version < b"2":
                         return _reject(505)
-                    self._request = request
                     if self._unwelcome(request):
                         return self._hand_out()
                 case h11.Data(data=data):
@@ -175,9 +229,10 @@ class ServerWire:
         does not depend on how the bytes come in."""
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             if self._input:
+                self._clean = False
                 room = HEADER_LIMIT + 1 - len(self._h11.trailing_data[0])
-                self._h11.receive_data(bytes(self._input[:room]))
-                del self._input[:room]
+                self._h11.receive_data(self._input[:room])
+                self._input = self._input[room:]
             elif self._eof:
                 self._eof_passed_on = True
                 self._h11.receive_data(b"")
@@ -204,7 +259,21 @@ class ServerWire:
         assert request is not None
         self._handed_out = True
         headers = tuple(request.headers)
-        return Request(request.method, request.target, headers, request.http_version)
+        found = Request(request.method, request.target, headers, request.http_version)
+        if self._head is not None and self._whole(found):
+            plain.remember(self._head, found)
+        return found
+
+    def _whole(self, request: Request) -> bool:
+        """Whether `_head` was all of the request, and the connection goes on after it."""
+        fields = {name for name, _ in request.headers}
+        return (
+            self._h11.their_state is h11.DONE
+            and not self._close
+            and request.http_version == b"1.1"
+            and fields.isdisjoint(_FRAMING)
+            and len(self._h11.trailing_data[0]) + len(self._input) == self._rest
+        )
 
     def _start(self, answer: Answer) -> bytes:
         headers = list(answer.headers)

@@ -1,0 +1,143 @@
+"""The common request, without parsing it again: what h11 made of the same bytes before.
+
+On an idle connection the parse of one complete head is a function of its bytes alone, and so
+is the header of an answer of known length, up to its Date. Both are remembered here, for
+every connection of the process. Only heads that h11 itself took whole are: a request without
+a body on a connection that goes on. All else, at any point, goes through h11; that the two
+ways give the same bytes is a property that the tests hold (tests/wire/test_plain.py).
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import h11
+from attrs import frozen
+
+from ..core.effects import AnswerHead
+from ..core.pull import Pull
+from . import answers, urls
+from .answers import Answer
+from .headers import Headers, http_date
+from .memo import ANSWERS, HEADS, LONGEST_ANSWER, LONGEST_HEAD, Memo
+from .replies import Reply
+
+
+@frozen
+class Request:
+    """A request's head; its body, if any, has been dropped. Header names are in lower case."""
+
+    method: bytes
+    target: bytes
+    headers: Headers
+    http_version: bytes
+
+
+def known(head: bytes) -> Request | None:
+    """What h11 made of this head, if it is one to be remembered."""
+    return _heads.get(head)
+
+
+def remember(head: bytes, request: Request) -> None:
+    """h11 took `head` whole, it has no body, and the connection goes on after its answer."""
+    if len(head) <= LONGEST_HEAD:
+        _heads.put(head, request)
+
+
+def forget() -> None:
+    """Everything, so that h11 does all of the work the next time."""
+    _heads.clear()
+    _answers.clear()
+    _replies.clear()
+
+
+class Lane:
+    """One such request and its answer. LocalProtocolError as h11 has it: a body that is not as
+    long as announced; the connection is of no use then."""
+
+    def __init__(self, request: Request, head: bytes) -> None:
+        self.head = head
+        self.begun = False
+        self.complete = False
+        self._request = request
+        self._left = 0
+
+    def answer(self, head: AnswerHead, pull: Pull, now: float) -> bytes | None:
+        """The header, and the body where that is of our own making. None: an answer whose
+        framing is h11's business."""
+        key = (head, pull, self._request.target)
+        cut = _answers.get(key)
+        if cut is None:
+            if head.length is None and head.problem is None and head.repositories is None:
+                return None
+            cut = _cut(self._answer(head, pull, now), self._request, head.length or 0, now)
+            if len(cut.after) <= LONGEST_ANSWER:
+                _answers.put(key, cut)
+        self.begun = True
+        self._left = cut.left
+        return cut.before + _date(now) + cut.after
+
+    def reply(self, said: Reply, now: float) -> bytes:
+        """A complete answer."""
+        key = (said, self._request.method)
+        cut = _replies.get(key)
+        if cut is None:
+            cut = _cut(answers.reply(said, now), self._request, 0, now)
+            _replies.put(key, cut)
+        self.begun = self.complete = True
+        return cut.before + _date(now) + cut.after
+
+    def sent(self, length: int) -> None:
+        """So many bytes of body follow."""
+        if self._left < length:
+            raise h11.LocalProtocolError("the body is longer than announced")
+        self._left -= length
+
+    def finish(self) -> None:
+        if self._left:
+            raise h11.LocalProtocolError("the body is shorter than announced")
+        self.complete = True
+
+    def _answer(self, head: AnswerHead, pull: Pull, now: float) -> Answer:
+        _, target = urls.origin_form(self._request.target.decode("latin-1"))
+        return answers.answer(head, pull, target, now)
+
+
+@frozen
+class _Cut:
+    """An answer's bytes, without the date."""
+
+    before: bytes
+    after: bytes
+    left: int
+
+
+def _cut(made: Answer, request: Request, length: int, now: float) -> _Cut:
+    """`length`: of the body that others send."""
+    lines = [f"HTTP/1.1 {made.status} {HTTPStatus(made.status).phrase}".encode()]
+    lines += [name + b": " + value for name, value in made.headers]
+    bodiless = request.method == b"HEAD" or made.status == 304
+    body = b"" if bodiless else made.body or b""
+    whole = b"\r\n".join(lines) + b"\r\n\r\n" + body
+    before, date, after = whole.partition(b"\r\nDate: " + _date(now))
+    left = 0 if bodiless or made.body is not None else length
+    return _Cut(before + date[:8], after, left)
+
+
+class _Clock:
+    """The Date of the present second."""
+
+    second = -1
+    text = b""
+
+
+def _date(now: float) -> bytes:
+    second = int(now)
+    if second != _Clock.second:
+        _Clock.second, _Clock.text = second, http_date(second).encode()
+    return _Clock.text
+
+
+_heads: Memo[bytes, Request] = Memo(HEADS)
+_answers: Memo[tuple[AnswerHead, Pull, bytes], _Cut] = Memo(ANSWERS)
+_replies: Memo[tuple[Reply, bytes], _Cut] = Memo(64)
