@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -247,3 +248,50 @@ def test_scanning_finds_blobs_and_leaves_foreign_files_alone(files: Files, tmp_p
         DIGEST: (len(LAYER), 5.0)
     }
     assert len(files_below(blobs)) == 6
+
+
+def test_a_foreign_file_is_adopted_by_link_and_stays_where_it_is(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(LAYER)
+    files = Files(tmp_path / "root")
+    assert files.adopt(source, digest_of(LAYER))
+    assert path_of(tmp_path / "root", digest_of(LAYER)).samefile(source)
+    assert files.right(digest_of(LAYER))
+    assert files_below(tmp_path / "root") == {
+        str(path_of(Path(), digest_of(LAYER))),
+    }
+
+
+def test_across_file_systems_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    source = tmp_path / "source"
+    source.write_bytes(LAYER)
+    files = Files(tmp_path / "root")
+    monkeypatch.setattr(os, "link", refuse)
+    assert not files.adopt(source, digest_of(LAYER))
+    assert path_of(tmp_path / "root", digest_of(LAYER)).read_bytes() == LAYER
+
+
+@pytest.mark.parametrize("kind", ["other bytes", "nothing", "a directory", "a symbolic link"])
+def test_what_is_not_the_named_bytes_is_not_adopted(tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "source"
+    match kind:
+        case "other bytes":
+            source.write_bytes(b"other")
+        case "a directory":
+            source.mkdir()
+        case "a symbolic link":
+            source.symlink_to(__file__)
+    files = Files(tmp_path / "root")
+    with pytest.raises(StoreError):
+        files.adopt(source, digest_of(LAYER))
+    assert files_below(tmp_path / "root") == set()
+
+
+def test_a_blob_that_has_rotted_is_not_right(tmp_path: Path) -> None:
+    files = Files(tmp_path / "root")
+    assert not files.right(digest_of(LAYER))
+    path_of(tmp_path / "root", digest_of(LAYER)).write_bytes(b"rot")
+    assert not files.right(digest_of(LAYER))

@@ -5,11 +5,14 @@ and the name is durable before anybody is told (fsync, rename, fsync of the dire
 Nothing else is ever written below `blobs/`, so whatever is unfinished lies in `spool/`.
 """
 
+import errno
+import hashlib
 import os
 import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from attrs import frozen
@@ -88,6 +91,34 @@ class Files:
                 raise
             return fd
 
+    def adopt(self, source: Path, digest: Digest) -> bool:
+        """Take a file of somebody else's in under `digest`, durably: by a hard link where the
+        file system allows it (True), else by a copy. StoreError: it cannot be read, or its
+        bytes are not what the digest names; then nothing was taken."""
+        target = self._path(digest)
+        own = self._spool / f"adopt-{target.name}"
+        with translated():
+            own.unlink(missing_ok=True)
+            try:
+                linked = _link_or_copy(source, own)
+                with own.open("rb") as file:
+                    if _digest_of_file(file, digest) != digest:
+                        raise StoreError(f"{source} does not hold what {digest} names")
+                    os.fsync(file.fileno())
+                own.rename(target)
+                _sync_directory(target.parent)
+            finally:
+                own.unlink(missing_ok=True)
+        return linked
+
+    def right(self, digest: Digest) -> bool:
+        """Read the whole blob: whether it is there and holds what its name says."""
+        try:
+            with translated(), self._path(digest).open("rb") as file:
+                return _digest_of_file(file, digest) == digest
+        except StoreError:
+            return False
+
     def sweep(self) -> int:
         """Delete what an earlier run left in `spool/`; returns how many entries went. What
         cannot be deleted is no reason not to start."""
@@ -138,6 +169,25 @@ class Files:
             yield copy
         finally:
             copy.discard()
+
+
+def _link_or_copy(source: Path, own: Path) -> bool:
+    """Whether it is a link."""
+    if source.is_symlink() or not source.is_file():
+        raise StoreError(f"{source} is not a file")
+    try:
+        os.link(source, own)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+            raise
+        shutil.copyfile(source, own)
+        return False
+    return True
+
+
+def _digest_of_file(file: BufferedReader, like: Digest) -> Digest:
+    algorithm, _ = split(like)
+    return Digest(f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}")
 
 
 def _sync_directory(path: Path) -> None:

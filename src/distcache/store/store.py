@@ -87,6 +87,15 @@ class Store:
         unreadable, or not `size` bytes long."""
         return self._files.open(digest, size)
 
+    def adopt(self, source: Path, digest: Digest) -> bool:
+        """Take in a file from elsewhere under `digest`: True by a hard link, False by a copy.
+        StoreError: it cannot be read, or holds something else."""
+        return self._files.adopt(source, digest)
+
+    def right(self, digest: Digest) -> bool:
+        """Read the whole blob again: whether it is there and holds what its name says."""
+        return self._files.right(digest)
+
     def write(self, records: Sequence[Record]) -> None:
         """All of them or none, in their order; again is harmless. What BlobDropped names
         loses its grants and the tags that resolve to it."""
