@@ -11,7 +11,19 @@ from typing import assert_never
 
 from attrs import evolve
 
-from . import blobs, calls, decide, eviction, exchanges, fills, grants, invariants, tags, tokens
+from . import (
+    blobs,
+    calls,
+    decide,
+    eviction,
+    exchanges,
+    fills,
+    grants,
+    invariants,
+    operations,
+    tags,
+    tokens,
+)
 from .config import Config
 from .effects import DiscardSpool, Effect, Level, Medium, Note, Spool
 from .events import (
@@ -25,7 +37,10 @@ from .events import (
     Event,
     FetchEnded,
     FetchFailed,
+    Forgotten,
     HeadReceived,
+    Pinned,
+    Pruned,
     PullRequested,
     SourceLost,
     StoreFailed,
@@ -38,8 +53,9 @@ from .events import (
 from .exchanges import Exchange, ExchangeState
 from .fills import Fill, FillState
 from .fingerprint import fingerprint
-from .inventory import BlobStored, GrantStored, Inventory, TagStored
-from .oci import Content, Digest, Kind, Time
+from .inventory import BlobStored, GrantStored, Inventory, PinStored, TagStored
+from .oci import Content, Digest, Kind, Repository, Time
+from .operations import Explanation, Image, Named, Stats
 from .problems import TOO_SLOW, Failure
 from .pull import ByDigest, Catalog
 from .state import FillKey, Look, Owner, Relay, State
@@ -80,6 +96,18 @@ class Cache:
         """Events that came for something already ended."""
         return self._state.late
 
+    def stats(self) -> Stats:
+        """Sums, for metrics."""
+        return operations.stats(self._state)
+
+    def images(self) -> list[Image]:
+        """Every tag that is known."""
+        return operations.images(self._state)
+
+    def explain(self, what: Named, repository: Repository, now: Time) -> Explanation:
+        """What a pull of a tag, or of content under a repository, would meet."""
+        return operations.explain(self._state, what, repository, now)
+
     def fork(self) -> Cache:
         """An independent copy, for exploration."""
         other = Cache.__new__(Cache)
@@ -108,6 +136,8 @@ class Cache:
                     if blobs.stored(state, record.content):
                         holders = state.grants.get(record.content, frozenset())
                         state.grants[record.content] = holders | {record.repository}
+                case PinStored():
+                    state.pins.add(record.what)
                 case _:
                     pass  # what was dropped is not there
 
@@ -155,6 +185,12 @@ class Cache:
                 state.draining = True
                 for key in list(state.fills):
                     fills.drop_if_unread(state, key)
+            case Forgotten():
+                operations.forget(state, event.what)
+            case Pinned():
+                operations.pin(state, event.what, event.keep)
+            case Pruned():
+                eviction.prune(state, event.max_size, event.idle, now)
             case _:
                 assert_never(event)
 

@@ -12,7 +12,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from .oci import Digest, Document
+from .oci import Content, Digest, Document, Repository, TagRef
 from .pull import Pull
 
 
@@ -215,6 +215,30 @@ class Draining:
     """The server stops: no new work, running answers may end."""
 
 
+@frozen
+class Forgotten:
+    """An operator wants upstream asked again for a tag, a repository, or content."""
+
+    what: TagRef | Repository | Digest
+
+
+@frozen
+class Pinned:
+    """An operator wants it kept, or (`keep` False) no longer."""
+
+    what: TagRef | Content
+    keep: bool
+
+
+@frozen
+class Pruned:
+    """An operator wants what is least recently used gone, down to `max_size` bytes, and what has
+    not been used for `idle` seconds. None: no such wish."""
+
+    max_size: int | None
+    idle: float | None
+
+
 Event = (
     PullRequested
     | BodySent
@@ -231,4 +255,7 @@ Event = (
     | StoreFailed
     | Woke
     | Draining
+    | Forgotten
+    | Pinned
+    | Pruned
 )

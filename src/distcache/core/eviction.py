@@ -21,14 +21,22 @@ def run(state: State, now: Time) -> None:
     """Evict what `max_size` and `ttl` demand."""
     if not state.config.evict or now < state.no_eviction_before:
         return
-    _free(state, _excess(state), now)
+    _free(state, _excess(state), now, state.config.ttl)
 
 
 def make_room(state: State, need: int, now: Time) -> bool:
     """The disk is full: evict `need` bytes' worth; whether anything could go."""
     if not state.config.evict or now < state.no_eviction_before:
         return False
-    return _free(state, need, now)
+    return _free(state, need, now, state.config.ttl)
+
+
+def prune(state: State, max_size: int | None, idle: float | None, now: Time) -> None:
+    """What an operator wants gone: the least recently used beyond `max_size` bytes, and what
+    has not been used for `idle` seconds."""
+    if state.config.evict:
+        need = 0 if max_size is None else state.stored - state.doomed - max_size
+        _free(state, need, now, idle)
 
 
 def next_deadline(state: State) -> Time | None:
@@ -61,10 +69,9 @@ def _excess(state: State) -> int:
     return state.stored - state.doomed + filling - limit
 
 
-def _free(state: State, need: int, now: Time) -> bool:
+def _free(state: State, need: int, now: Time, ttl: float | None) -> bool:
     passed_over: list[tuple[Time, Digest]] = []
     freed = 0
-    ttl = state.config.ttl
     while True:
         _settle_first(state)
         if not state.lru:
@@ -74,17 +81,19 @@ def _free(state: State, need: int, now: Time) -> bool:
         if freed >= need and not expired:
             break
         entry = heappop(state.lru)
-        unit = _unit(state, digest)
-        if any(blobs.pinned(state, member) for member in unit):
+        members = unit(state, digest)
+        if any(_stays(state, member) for member in members):
             passed_over.append(entry)
             continue
-        freed += sum(state.blobs[member].size for member in unit)
-        for member in unit:
-            _doom(state, member)
+        freed += sum(state.blobs[member].size for member in members)
+        for member in members:
+            doom(state, member)
     for entry in passed_over:
-        # What is in use now is not idle: it comes up again when it has been so for `ttl`.
+        # What is in use or to be kept is not idle: it comes up again when it has been so for
+        # `ttl`, and does not stand in the way of what comes after it.
         blob = state.blobs[entry[1]]
-        used = max(blob.used, now) if ttl is not None and blob.used + ttl <= now else blob.used
+        expired = ttl is not None and blob.used + ttl <= now
+        used = max(blob.used, now) if expired or kept(state, entry[1]) else blob.used
         state.blobs[entry[1]] = evolve(blob, used=used)
         heappush(state.lru, (used, entry[1]))
     return freed > 0
@@ -108,11 +117,11 @@ def _settle_first(state: State) -> None:
             return
 
 
-def _unit(state: State, root: Digest) -> list[Digest]:
+def unit(state: State, root: Digest) -> list[Digest]:
     """The root, and what only members of the unit name, parents first."""
-    unit = [root]
+    found = [root]
     members = {root}
-    for digest in unit:
+    for digest in found:
         document = state.blobs[digest].document
         for child in document.children if document else ():
             name = child.content.digest
@@ -120,13 +129,27 @@ def _unit(state: State, root: Digest) -> list[Digest]:
             if blob is None or blob.state is BlobState.DOOMED or name in members:
                 continue
             if members.issuperset(blobs.parents(state, name)):
-                unit.append(name)
+                found.append(name)
                 members.add(name)
-    return unit
+    return found
 
 
-def _doom(state: State, digest: Digest) -> None:
+def doom(state: State, digest: Digest) -> None:
+    """Have it deleted."""
     blobs.doom(state, digest)
     blobs.unlink(state, digest, state.blobs[digest])
     drop(state, digest)
     state.emit(DeleteBlob(digest))
+
+
+def kept(state: State, digest: Digest) -> bool:
+    """Whether an operator's pin names it, or a tag that resolves to it."""
+    if not state.pins:
+        return False
+    if any(Content(kind, digest) in state.pins for kind in Kind):
+        return True
+    return not state.pins.isdisjoint(state.tags_of.get(digest, ()))
+
+
+def _stays(state: State, digest: Digest) -> bool:
+    return blobs.pinned(state, digest) or kept(state, digest)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from .oci import Content, Descriptor, Digest, Document, Reference, Repository, Time
+from .oci import Content, Descriptor, Digest, Document, Reference, Repository, TagRef, Time
 
 
 @frozen
@@ -64,7 +64,29 @@ class GrantDropped:
     content: Content
 
 
-Record = BlobStored | BlobUsed | BlobDropped | TagStored | TagDropped | GrantStored | GrantDropped
+@frozen
+class PinStored:
+    """An operator wants it kept: this content, or whatever the tag resolves to."""
+
+    what: TagRef | Content
+
+
+@frozen
+class PinDropped:
+    what: TagRef | Content
+
+
+Record = (
+    BlobStored
+    | BlobUsed
+    | BlobDropped
+    | TagStored
+    | TagDropped
+    | GrantStored
+    | GrantDropped
+    | PinStored
+    | PinDropped
+)
 
 
 @frozen

@@ -15,7 +15,7 @@ from attrs import frozen
 from .config import Config, Limits
 from .deadlines import Deadlines
 from .effects import Effect
-from .oci import Content, Descriptor, Digest, Reference, Repository, Time
+from .oci import Content, Descriptor, Digest, Reference, Repository, TagRef, Time
 from .problems import Failure
 from .pull import ByDigest
 
@@ -77,6 +77,7 @@ class State:
         self.grants: dict[Content, frozenset[Repository]] = {}
         self.lru: list[tuple[Time, Digest]] = []
         self.deadlines = Deadlines()
+        self.pins: set[TagRef | Content] = set()
         self.stored = 0
         self.doomed = 0
         self.no_eviction_before: Time = 0.0

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin
 from cattrs import BaseConverter, Converter
 from cattrs.strategies import configure_tagged_union
 
-from distcache.core.oci import Descriptor, Document, Reference
+from distcache.core.oci import Content, Descriptor, Document, Reference, TagRef
 
 T = TypeVar("T")
 
@@ -44,6 +44,7 @@ def _new_converter() -> Converter:
         converter.register_structure_hook(kind, _strict(kind))
     converter.register_structure_hook_factory(_is_tuple, _list_only)
     configure_tagged_union(Reference, converter)
+    configure_tagged_union(TagRef | Content, converter)
     return converter
 
 
@@ -78,5 +79,6 @@ _converter = _new_converter()
 DOCUMENT: Column[Document] = Column(Document)
 DESCRIPTOR: Column[Descriptor] = Column(Descriptor)
 REFERENCE: Column[Reference] = Column(Reference)
+PINNED: Column[TagRef | Content] = Column(TagRef | Content)
 TEXT: Column[str] = Column(str)
 """For text from outside, which may hold what SQLite's UTF-8 cannot."""

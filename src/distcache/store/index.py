@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar, assert_never
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from distcache.core.inventory import (
     BlobDropped,
@@ -22,6 +22,8 @@ from distcache.core.inventory import (
     BlobUsed,
     GrantDropped,
     GrantStored,
+    PinDropped,
+    PinStored,
     Record,
     TagDropped,
     TagStored,
@@ -29,11 +31,11 @@ from distcache.core.inventory import (
 from distcache.core.oci import Content, Digest, Kind, Repository
 
 from . import damage
-from .codec import DESCRIPTOR, DOCUMENT, REFERENCE, TEXT
+from .codec import DESCRIPTOR, DOCUMENT, PINNED, REFERENCE, TEXT
 from .digests import supported
 from .errors import StoreTooNew, translated
 
-VERSION = 1
+VERSION = 2
 """Of the schema, in the database's user_version."""
 
 SCHEMA = (
@@ -44,7 +46,11 @@ SCHEMA = (
     "CREATE INDEX tags_by_digest ON tags (digest)",
     "CREATE TABLE grants (digest TEXT NOT NULL, kind TEXT NOT NULL, upstream TEXT NOT NULL, "
     "name TEXT NOT NULL, PRIMARY KEY (digest, kind, upstream, name))",
+    "CREATE TABLE pins (what TEXT PRIMARY KEY)",
 )
+
+SINCE_1 = SCHEMA[-1:]
+"""What version 2 added."""
 
 Row = tuple[object, ...]
 T = TypeVar("T")
@@ -58,6 +64,7 @@ class Held:
     tags: list[TagStored]
     grants: list[GrantStored]
     damaged: int
+    pins: list[PinStored] = Factory(list)
 
 
 class Index:
@@ -75,13 +82,14 @@ class Index:
             columns = "reference, digest, descriptor, checked, etag"
             tags, bad_tags = self._rows("tags", columns, _tag)
             grants, bad_grants = self._rows("grants", "digest, kind, upstream, name", _grant)
-            bad = {"blobs": bad_blobs, "tags": bad_tags, "grants": bad_grants}
+            pins, bad_pins = self._rows("pins", "what", _pin)
+            bad = {"blobs": bad_blobs, "tags": bad_tags, "grants": bad_grants, "pins": bad_pins}
             # A disk that is full or read-only must not stop the start.
             with suppress(sqlite3.Error), self._transaction():
                 for table, rows in bad.items():
                     statement = f"DELETE FROM {table} WHERE rowid = ?"
                     self._connection.executemany(statement, rows)
-        return Held(blobs, tags, grants, sum(map(len, bad.values())))
+        return Held(blobs, tags, grants, sum(map(len, bad.values())), pins)
 
     def write(self, records: Iterable[Record]) -> None:
         """All or, on StoreError, none of them; writing them again changes nothing."""
@@ -161,6 +169,9 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if not found and version == 0:
         script = ";".join(("BEGIN", *SCHEMA, f"PRAGMA user_version = {VERSION}", "COMMIT;"))
         connection.executescript(script)
+    elif version == 1 and found.issuperset(sql.encode() for sql in SCHEMA if sql not in SINCE_1):
+        statements = ("BEGIN", *SINCE_1, f"PRAGMA user_version = {VERSION}", "COMMIT;")
+        connection.executescript(";".join(statements))
     elif version != VERSION or not found.issuperset(sql.encode() for sql in SCHEMA):
         raise damage.DamageError(f"not our schema, or version {version}")
 
@@ -196,6 +207,10 @@ def _statements(record: Record) -> Sequence[tuple[str, Row]]:
             values = (content.digest, content.kind.value, repository.upstream, repository.name)
             where = "digest = ? AND kind = ? AND upstream = ? AND name = ?"
             return [(f"DELETE FROM grants WHERE {where}", values)]
+        case PinStored(what):
+            return [("INSERT OR IGNORE INTO pins VALUES (?)", (PINNED.dump(what),))]
+        case PinDropped(what):
+            return [("DELETE FROM pins WHERE what = ?", (PINNED.dump(what),))]
         case _:
             assert_never(record)
 
@@ -222,6 +237,11 @@ def _tag(row: Row) -> TagStored:
 def _grant(row: Row) -> GrantStored:
     digest, kind, upstream, name = map(_text, row)
     return GrantStored(Repository(upstream, name), Content(Kind(kind), Digest(digest)))
+
+
+def _pin(row: Row) -> PinStored:
+    (what,) = row
+    return PinStored(PINNED.load(_text(what)))
 
 
 def _text(value: object) -> str:

@@ -149,7 +149,7 @@ def _put_in_order(files: Files, index: Index) -> tuple[Inventory, Swept]:
         index.write(fixes)
     orphans = len(stray_tags) + len(stray_grants)
     swept = Swept(spools, len(adopted), len(lost), held.damaged, orphans, index.renewed)
-    return Inventory((*blobs, *tags, *grants)), swept
+    return Inventory((*blobs, *tags, *grants, *held.pins)), swept
 
 
 def _matches(blob: BlobStored, found: Mapping[Digest, Found]) -> bool:

@@ -1,0 +1,233 @@
+"""What an operator asks of the cache: what is held and why, and to let go or to keep.
+
+Looking changes nothing. Pins are by name: what a pinned tag resolves to stays, and when the
+tag moves, the pin moves with it.
+"""
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from . import blobs, eviction, freshness, tags
+from .effects import Journal
+from .inventory import GrantDropped, PinDropped, PinStored
+from .oci import Content, Descriptor, Digest, Kind, Reference, Repository, TagRef, Time
+from .state import State
+from .tags import TagInput, TagState
+
+Named = TagRef | Content
+"""What can be pinned: a tag as every client takes it, or a digest."""
+
+
+@frozen
+class Image:
+    """A tag and what it resolved to last. `size`: bytes of what is stored of it, everything it
+    names included, of which `alone` no other manifest names; `used`: of its manifest."""
+
+    reference: TagRef
+    descriptor: Descriptor
+    checked: Time
+    held: bool
+    size: int
+    alone: int
+    used: Time | None
+    pinned: bool
+
+
+@frozen
+class Explanation:
+    """What a pull of `reference` would meet now. Times are absolute; `fresh_until`: upstream is
+    not asked before; `stale_until`: how long the answer is good while upstream fails.
+    `granted`: the repositories that may serve it. `filling`: bytes there, and bytes in all."""
+
+    reference: TagRef | Content
+    state: TagState
+    descriptor: Descriptor | None
+    checked: Time | None
+    fresh_until: Time | None
+    stale_until: Time | None
+    absent_until: Time | None
+    held: bool
+    size: int | None
+    used: Time | None
+    pinned: bool
+    granted: tuple[Repository, ...]
+    filling: tuple[int, int | None] | None
+    asking: bool
+
+
+@frozen
+class Stats:
+    """Sizes in bytes. `readers`: pulls that read along with a fill."""
+
+    stored_bytes: int
+    stored_blobs: int
+    fills: int
+    readers: int
+    exchanges: int
+    tags: int
+    pins: int
+
+
+def stats(state: State) -> Stats:
+    return Stats(
+        stored_bytes=state.stored - state.doomed,
+        stored_blobs=len(state.blobs),
+        fills=len(state.fills),
+        readers=sum(len(fill.readers) for fill in state.fills.values()),
+        exchanges=len(state.exchanges),
+        tags=len(state.tags),
+        pins=len(state.pins),
+    )
+
+
+def images(state: State) -> list[Image]:
+    """Every tag that is known, in order of its name."""
+    found = []
+    for reference, tag in state.tags.items():
+        if isinstance(reference, TagRef) and not reference.accept and tag.descriptor is not None:
+            digest = tag.descriptor.content.digest
+            blob = blobs.stored(state, tag.descriptor.content)
+            members = _members(state, digest)
+            unit = set(eviction.unit(state, digest)) if blob is not None else set()
+            found.append(
+                Image(
+                    reference,
+                    tag.descriptor,
+                    tag.checked,
+                    blob is not None,
+                    sum(state.blobs[member].size for member in members),
+                    sum(state.blobs[member].size for member in unit),
+                    None if blob is None else blob.used,
+                    reference in state.pins,
+                )
+            )
+    return sorted(
+        found,
+        key=lambda i: (
+            i.reference.repository.upstream,
+            i.reference.repository.name,
+            i.reference.tag,
+        ),
+    )
+
+
+def explain(state: State, named: Named, repository: Repository, now: Time) -> Explanation:
+    """Of a tag, or of content by digest under a repository."""
+    tag = state.tags.get(named) if isinstance(named, TagRef) else None
+    policy = state.config.upstreams[repository.upstream]
+    descriptor = tag.descriptor if tag is not None else None
+    content = descriptor.content if descriptor is not None else None
+    if isinstance(named, Content):
+        content = named
+    blob = None if content is None else blobs.stored(state, content)
+    fill = None if content is None else state.fills.get(content)
+    checked = tag.checked if tag is not None and descriptor is not None else None
+    return Explanation(
+        reference=named,
+        state=_state(state, named, now),
+        descriptor=descriptor,
+        checked=checked,
+        fresh_until=None if checked is None else checked + policy.tag_ttl,
+        stale_until=None if checked is None else checked + policy.stale_if_error,
+        absent_until=tag.until if tag is not None and tag.state is TagState.GONE else None,
+        held=blob is not None,
+        size=None if blob is None else blob.size,
+        used=None if blob is None else blob.used,
+        pinned=named in state.pins
+        or (content is not None and eviction.kept(state, content.digest)),
+        granted=_holders(state, content),
+        filling=None if fill is None else (fill.have, fill.size),
+        asking=named in state.calls,
+    )
+
+
+def forget(state: State, what: TagRef | Repository | Digest) -> None:
+    """The next pull asks upstream. Content that is being sent or fetched stays for those."""
+    if isinstance(what, TagRef):
+        _forget_tags(
+            state,
+            lambda r: (
+                isinstance(r, TagRef) and (r.repository, r.tag) == (what.repository, what.tag)
+            ),
+        )
+        return
+    if isinstance(what, Repository):
+        _forget_tags(state, lambda r: r.repository == what)
+        for content in [c for c, holders in state.grants.items() if what in holders]:
+            _revoke(state, what, content)
+        return
+    if what in state.blobs:
+        if blobs.pinned(state, what):
+            tags.evicted(state, what)
+            for kind in Kind:
+                for repository in state.grants.get(Content(kind, what), frozenset()):
+                    _revoke(state, repository, Content(kind, what))
+        else:
+            eviction.doom(state, what)
+
+
+def pin(state: State, what: Named, keep: bool) -> None:
+    """Keep it whatever `ttl` and `max_size` say, or no longer."""
+    if keep and what not in state.pins:
+        state.pins = state.pins | {what}
+        state.emit(Journal(PinStored(what)))
+    elif not keep and what in state.pins:
+        state.pins = state.pins - {what}
+        state.emit(Journal(PinDropped(what)))
+
+
+def _state(state: State, named: Named, now: Time) -> TagState:
+    """As a pull would find it; looking changes nothing."""
+    tag = state.tags.get(named) if isinstance(named, TagRef) else None
+    if tag is None or (tag.state is TagState.GONE and tag.until <= now):
+        return TagState.UNKNOWN
+    ttl = (
+        state.config.upstreams[named.repository.upstream].tag_ttl
+        if isinstance(named, TagRef)
+        else 0.0
+    )
+    if tag.state is TagState.FRESH and not freshness.is_fresh(tag.checked, ttl, now):
+        return TagState.STALE
+    return tag.state
+
+
+def _holders(state: State, content: Content | None) -> tuple[Repository, ...]:
+    """Who may serve it, through manifests that name it too."""
+    if content is None:
+        return ()
+    found = set(state.grants.get(content, ()))
+    for parent in blobs.parents(state, content.digest):
+        found |= state.grants.get(Content(Kind.MANIFEST, parent), frozenset())
+    return tuple(sorted(found, key=lambda r: (r.upstream, r.name)))
+
+
+def _members(state: State, root: Digest) -> set[Digest]:
+    """What is stored of an image: its manifest and all that it names, at any depth."""
+    found: set[Digest] = set()
+    waiting = [root]
+    while waiting:
+        digest = waiting.pop()
+        blob = state.blobs.get(digest)
+        if blob is None or digest in found:
+            continue
+        found.add(digest)
+        waiting += (
+            [child.content.digest for child in blob.document.children] if blob.document else []
+        )
+    return found
+
+
+def _forget_tags(state: State, wanted: Callable[[Reference], bool]) -> None:
+    for reference in [r for r in state.tags if wanted(r)]:
+        gone = state.tags[reference].state is TagState.GONE
+        tags.forget(state, reference, TagInput.LAPSED if gone else TagInput.EVICTED)
+
+
+def _revoke(state: State, repository: Repository, content: Content) -> None:
+    rest = state.grants[content] - {repository}
+    if rest:
+        state.grants[content] = rest
+    else:
+        del state.grants[content]
+    state.emit(Journal(GrantDropped(repository, content)))
