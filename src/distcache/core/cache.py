@@ -328,7 +328,9 @@ class Cache:
             return
         failure = Failure(event.status, event.cause, event.retry_after)
         for owner in tokens.refused(state, event.request, failure, now):
-            self._failed(owner, failure, now)
+            verdict = calls.on_refused(state, owner, failure, now)
+            if verdict is not None:
+                self._failed(owner, verdict, now)
 
     def _committed(self, event: BlobCommitted | StoreFailed, now: Time) -> None:
         state = self._state

@@ -10,7 +10,7 @@ from enum import Enum
 
 from attrs import evolve, frozen
 
-from . import tokens
+from . import mirrors, quota, tokens
 from .effects import CancelFetch, Fetch, Spool, UpstreamRequest
 from .events import Cause, Challenge, Location, Secret, UpstreamHead
 from .oci import Content, Reference, Repository, Time
@@ -21,6 +21,10 @@ from .tables import step
 from .tokens import TokenKey
 
 REDIRECTS = (301, 302, 303, 307, 308)
+SERVED = (200, 206, 304, 416)
+"""What a mirror says when it has what was asked for; 416 is the range's fault."""
+OURS = (Cause.NO_SPACE, Cause.STORE, Cause.CANCELLED)
+"""Causes that are nobody's fault but this cache's."""
 
 
 class CallState(Enum):
@@ -54,7 +58,7 @@ TRANSITIONS = {
 @frozen
 class Call:
     """`fetch` is the request under way, `token` the key its bearer token has, or will have.
-    `challenges`, `hops` and `resent` bound the detours."""
+    `challenges`, `hops` and `resent` bound the detours, `mirror` is who is asked."""
 
     method: Method
     repository: Repository
@@ -70,6 +74,7 @@ class Call:
     challenges: int = 0
     hops: int = 0
     resent: bool = False
+    mirror: int | None = None
 
 
 Verdict = UpstreamHead | Failure | None
@@ -79,16 +84,24 @@ Verdict = UpstreamHead | Failure | None
 def start(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     """Begin; a failure when it is known at once that it cannot succeed."""
     assert owner not in state.calls, owner
-    return _send(state, owner, call, now)
+    first = mirrors.first(state, call.repository.upstream, now)
+    return _send(state, owner, evolve(call, mirror=first), now)
 
 
 def on_head(state: State, owner: Owner, head: UpstreamHead, now: Time) -> Verdict:
     """What upstream's head means: the verdict for the owner, or a detour taken."""
     call = state.calls[owner]
+    if call.mirror is None:
+        quota.note(state, call.repository.upstream, head, now)
     if head.status == 401:
-        return _challenged(state, owner, call, head, now)
+        return _or_next(state, owner, _challenged(state, owner, call, head, now), now)
     if head.status in REDIRECTS and head.location is not None:
-        return _redirected(state, owner, call, head.location, now)
+        verdict = _redirected(state, owner, call, head.location, now)
+        return _or_next(state, owner, verdict, now)
+    if call.mirror is not None:
+        if head.status not in SERVED:
+            return _next(state, owner, Failure(head.status, retry_after=head.retry_after), now)
+        mirrors.well(state, call.repository.upstream, call.mirror)
     state.calls[owner] = evolve(call, state=step(TRANSITIONS, call.state, CallInput.ANSWERED))
     return head
 
@@ -103,12 +116,25 @@ def on_failed(state: State, owner: Owner, cause: Cause, now: Time) -> Verdict:
         again = step(TRANSITIONS, call.state, CallInput.DETOUR)
         return _send(state, owner, evolve(call, state=again, resent=True), now)
     state.calls[owner] = call
-    return Failure(cause=cause)
+    failure = Failure(cause=cause)
+    if call.mirror is None or cause in OURS:
+        return failure
+    if call.state is CallState.ASKED:
+        return _next(state, owner, failure, now)
+    # Its owner has had the head: it goes on by itself, elsewhere.
+    mirrors.failed(state, call.repository.upstream, call.mirror, now)
+    return failure
 
 
 def on_token(state: State, owner: Owner, secret: Secret) -> None:
     """The token that the call waited for is there; it is used at once, however short-lived."""
     _ask(state, owner, state.calls[owner], secret)
+
+
+def on_refused(state: State, owner: Owner, failure: Failure, now: Time) -> Failure | None:
+    """There is no token for it."""
+    call = state.calls[owner]
+    return failure if call.mirror is None else _next(state, owner, failure, now)
 
 
 def finish(state: State, owner: Owner) -> None:
@@ -123,14 +149,21 @@ def finish(state: State, owner: Owner) -> None:
         tokens.leave(state, call.token, owner)
 
 
-def ended(state: State, owner: Owner) -> None:
+def ended(state: State, owner: Owner) -> Call:
     """The fetch has said FetchEnded: nothing is left to cancel."""
     call = state.calls.pop(owner)
     del state.fetches[call.fetch or 0]
+    return call
+
+
+def refuse(state: State, call: Call, now: Time) -> None:
+    """What came was not what was asked for: a mirror that lies is at fault."""
+    if call.mirror is not None:
+        mirrors.failed(state, call.repository.upstream, call.mirror, now)
 
 
 def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
-    challenge = state.schemes.get(call.repository)
+    challenge = state.schemes.get((call.repository, call.mirror))
     abroad = call.location is not None and not call.location.same_origin
     if challenge is None or abroad:
         _ask(state, owner, evolve(call, token=None), None)
@@ -138,9 +171,12 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     if not challenge.bearer:
         _ask(state, owner, evolve(call, token=None), True)
         return None
-    key = TokenKey(call.repository.upstream, challenge)
+    key = TokenKey(call.repository.upstream, challenge, call.mirror)
     known = tokens.want(state, key, owner, now)
     if isinstance(known, Failure):
+        if call.mirror is not None:
+            state.calls[owner] = call
+            return _next(state, owner, known, now)
         state.calls.pop(owner, None)
         return known
     call = evolve(call, token=key)
@@ -165,6 +201,7 @@ def _ask(state: State, owner: Owner, call: Call, authorization: Secret | bool | 
         authorization,
         call.offset,
         call.etag,
+        call.mirror,
     )
     state.emit(Fetch(fetch, request, call.spool))
 
@@ -179,7 +216,7 @@ def _challenged(
         tokens.distrust(state, call.token, call.authorization)
     if challenge is None or refused:
         return Failure(status=401)
-    state.schemes[call.repository] = challenge
+    state.schemes[call.repository, call.mirror] = challenge
     call = evolve(call, challenges=call.challenges + 1, location=None)
     return _detour(state, owner, call, now)
 
@@ -191,7 +228,8 @@ def _choose(state: State, call: Call, head: UpstreamHead) -> Challenge | None:
     for challenge in head.challenges:
         if challenge.bearer:
             return evolve(challenge, scope=challenge.scope or f"repository:{name}:pull")
-    basic = state.config.upstreams[call.repository.upstream].basic
+    policy = state.config.upstreams[call.repository.upstream]
+    basic = policy.basic and call.mirror is None
     return next((c for c in head.challenges if basic and not c.bearer), None)
 
 
@@ -212,3 +250,26 @@ def _detour(state: State, owner: Owner, call: Call, now: Time) -> Failure | None
     state.emit(CancelFetch(call.fetch))
     again = step(TRANSITIONS, call.state, CallInput.DETOUR)
     return _send(state, owner, evolve(call, state=again, fetch=None), now)
+
+
+def _or_next(state: State, owner: Owner, verdict: Failure | None, now: Time) -> Verdict:
+    """A mirror's failure is not the last word."""
+    call = state.calls.get(owner)
+    if verdict is None or call is None or call.mirror is None:
+        return verdict
+    return _next(state, owner, verdict, now)
+
+
+def _next(state: State, owner: Owner, failure: Failure, now: Time) -> Failure | None:
+    """Ask the next place. A mirror that has not got it, or does not want us, is not ill."""
+    call = state.calls[owner]
+    upstream = call.repository.upstream
+    assert call.mirror is not None
+    if not failure.definite:
+        mirrors.failed(state, upstream, call.mirror, now, failure.retry_after)
+    if call.fetch is not None:
+        state.fetches.pop(call.fetch, None)
+        state.emit(CancelFetch(call.fetch))
+    fresh = Call(call.method, call.repository, call.resource, call.spool, call.offset, call.etag)
+    after = mirrors.after(state, upstream, call.mirror, now)
+    return _send(state, owner, evolve(fresh, mirror=after), now)

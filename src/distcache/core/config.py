@@ -9,12 +9,14 @@ from attrs import field, frozen
 class Upstream:
     """How one upstream is treated. Durations are in seconds.
 
-    `basic` says that a user name and password are configured (the core never sees them)."""
+    `basic` says that a user name and password are configured (the core never sees them).
+    `mirrors`: how many other places are asked first."""
 
     tag_ttl: float = 0.0
     stale_if_error: float = 720 * 3600.0
     negative_ttl: float = 10.0
     basic: bool = False
+    mirrors: int = 0
 
 
 @frozen
@@ -39,6 +41,15 @@ class Limits:
     """How long a fill that nobody reads and that is not far along waits for a reader."""
     used_resolution: float = 60.0
     """Uses closer together than this are journalled once."""
+    quota_low: float = 0.1
+    """The part of upstream's quota at which tag checks are spared."""
+    quota_stretch: float = 300.0
+    """Then a tag that was checked so recently is not checked again."""
+    limited: float = 300.0
+    """A longer Retry-After of a 429 is taken as this, where tags are concerned."""
+    mirror_rest: float = 10.0
+    """A mirror that failed is passed over for so long; doubles with each failure in a row."""
+    mirror_rest_max: float = 600.0
     delete_retry: float = 60.0
     """After a failed deletion nothing is evicted for so long."""
     manifest: int = 4 * 1024 * 1024

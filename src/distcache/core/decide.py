@@ -7,7 +7,7 @@ and metrics show.
 
 from attrs import evolve
 
-from . import blobs, conditions, exchanges, fills, freshness, grants, problems, ranges, tags
+from . import blobs, conditions, exchanges, fills, freshness, grants, problems, quota, ranges, tags
 from .blobs import Blob
 from .decision import Decision, Fwd, Outcome
 from .effects import AnswerHead, Code, Finish, Problem, Respond
@@ -101,6 +101,12 @@ def _reference(state: State, number: int, x: Exchange, reference: Reference, now
         state.exchanges[number] = x
         look(state, number, now)
         return
+    if (
+        tag is not None
+        and tag.state is TagState.STALE
+        and _spared(state, number, x, reference, now)
+    ):
+        return
     known = tag is not None and tag.descriptor is not None
     joined = tags.check(state, number, reference, now)
     x = evolve(x, fwd=Fwd.STALE if known else Fwd.URI_MISS)
@@ -109,6 +115,17 @@ def _reference(state: State, number: int, x: Exchange, reference: Reference, now
         fail(state, number, joined, now)
     else:
         exchanges.wait(state, number, evolve(x, collapsed=joined), reference, now)
+
+
+def _spared(state: State, number: int, x: Exchange, reference: Reference, now: Time) -> bool:
+    """Answer with what is held because upstream is not to be asked now."""
+    older = tags.usable_on_error(state, reference, now)
+    if older is None or not quota.spares(state, reference.repository.upstream, older[1], now):
+        return False
+    descriptor, checked = older
+    state.exchanges[number] = evolve(x, descriptor=descriptor, checked=checked, stale=True)
+    look(state, number, now)
+    return True
 
 
 def _content(

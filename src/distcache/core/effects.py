@@ -59,7 +59,8 @@ Source = Stored | Spool
 class UpstreamRequest:
     """One request to an upstream. `location` replaces the resource's own URL after a redirect.
     `authorization`: a bearer token, True for the configured user name and password, or None.
-    `offset` > 0 asks for `Range: bytes=offset-`; `etag` goes into If-None-Match."""
+    `offset` > 0 asks for `Range: bytes=offset-`; `etag` goes into If-None-Match. `mirror`: the
+    number of the upstream's mirror to ask, None: the upstream itself."""
 
     method: Method
     repository: Repository
@@ -68,6 +69,7 @@ class UpstreamRequest:
     authorization: Secret | bool | None = None
     offset: int = 0
     etag: str | None = None
+    mirror: int | None = None
 
 
 class Code(Enum):
@@ -168,12 +170,13 @@ class CancelFetch:
 
 @frozen
 class AcquireToken:
-    """Ask the challenge's realm for a token for this upstream; with the password only when
-    `challenge.trusted`."""
+    """Ask the challenge's realm for a token for this upstream, or one of its mirrors; with the
+    password only when `challenge.trusted`."""
 
     request: int
     upstream: str
     challenge: Challenge
+    mirror: int | None = None
 
 
 @frozen

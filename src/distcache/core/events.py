@@ -78,6 +78,15 @@ class Location:
 
 
 @frozen
+class Quota:
+    """What upstream allows in `window` seconds, and what is left of it."""
+
+    limit: int
+    remaining: int
+    window: float
+
+
+@frozen
 class UpstreamHead:
     """The head of upstream's answer, as far as the core looks at it.
 
@@ -95,6 +104,7 @@ class UpstreamHead:
     challenges: tuple[Challenge, ...] = ()
     location: Location | None = None
     retry_after: int | None = None
+    quota: Quota | None = None
 
 
 @frozen

@@ -201,10 +201,11 @@ def on_ended(
     """All of it came, says upstream's framing; the digest decides."""
     fill = state.fills[key]
     content = content_of(key)
-    calls.ended(state, key)
+    call = calls.ended(state, key)
     if fill.size is not None and fill.have < fill.size:
         return cut(state, key, Failure(cause=Cause.CUT), now)
     if digest != content.digest:
+        calls.refuse(state, call, now)
         return WRONG_DIGEST
     if content.kind is not Kind.BLOB and document is None:
         return NOT_A_DOCUMENT

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .oci import Time
     from .state import State
 
-TIMES = frozenset({"checked", "journalled", "until", "used"})
+TIMES = frozenset({"checked", "journalled", "until", "used", "at"})
 NUMBERS = frozenset({"fetch", "request", "number"})
 OLD = 10**6
 """Distances beyond it (records from before the first event) are all the same."""
@@ -34,6 +34,8 @@ def fingerprint(state: State, now: Time) -> Hashable:
         state.schemes,
         state.grants,
         state.blobs,
+        state.mirrors,
+        state.quotas,
     )
     ranks = sorted({blob.used for blob in state.blobs.values()})
     return (
@@ -42,6 +44,8 @@ def fingerprint(state: State, now: Time) -> Hashable:
         tuple(sorted((repr(k), at - now) for k, at in state.deadlines.items())),
         max(state.no_eviction_before - now, 0.0),
         state.draining,
+        tuple(sorted(map(repr, state.pins))),
+        tuple(sorted((k, max(until - now, 0.0)) for k, until in state.limited.items())),
     )
 
 

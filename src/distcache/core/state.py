@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .exchanges import Exchange
     from .fills import Fill
     from .grants import Probe
+    from .mirrors import Health
+    from .quota import Reading
     from .tags import Tag
     from .tokens import Token, TokenKey
 
@@ -71,7 +73,10 @@ class State:
         self.fetches: dict[int, Owner] = {}
         self.tokens: dict[TokenKey, Token] = {}
         self.requests: dict[int, TokenKey] = {}
-        self.schemes: dict[Repository, Challenge] = {}
+        self.schemes: dict[tuple[Repository, int | None], Challenge] = {}
+        self.mirrors: dict[tuple[str, int], Health] = {}
+        self.quotas: dict[str, Reading] = {}
+        self.limited: dict[str, Time] = {}
         self.blobs: dict[Digest, Blob] = {}
         self.parents: dict[Digest, frozenset[Digest]] = {}
         self.grants: dict[Content, frozenset[Repository]] = {}

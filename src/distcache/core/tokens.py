@@ -56,6 +56,7 @@ TRANSITIONS = {
 class TokenKey:
     upstream: str
     challenge: Challenge
+    mirror: int | None = None
 
 
 @frozen
@@ -84,7 +85,7 @@ def want(state: State, key: TokenKey, owner: Owner, now: Time) -> Secret | Failu
     if request is None:
         request = state.number()
         state.requests[request] = key
-        state.emit(AcquireToken(request, key.upstream, key.challenge))
+        state.emit(AcquireToken(request, key.upstream, key.challenge, key.mirror))
     state.tokens[key] = Token(after, request, (*token.waiters, owner))
     return None
 

@@ -1,0 +1,43 @@
+"""How much upstream lets us ask, and what is not asked for that reason.
+
+Hub counts pulls and says in `ratelimit-*` what is left; others say 429 and Retry-After. When
+little is left, tags that were checked a short while ago are taken as they are, and after a 429
+tags are not checked until upstream said it may be: both within `stale_if_error`, and marked.
+Content that is not held is asked for all the same: only upstream can refuse it.
+"""
+
+from attrs import frozen
+
+from .events import Quota, UpstreamHead
+from .oci import Time
+from .state import State
+
+
+@frozen
+class Reading:
+    """What upstream said at `at`."""
+
+    quota: Quota
+    at: Time
+
+
+def note(state: State, upstream: str, head: UpstreamHead, now: Time) -> None:
+    """An answer of the upstream's own."""
+    if head.quota is not None:
+        state.quotas[upstream] = Reading(head.quota, now)
+    if head.status == 429 and head.retry_after:
+        state.limited[upstream] = now + min(float(head.retry_after), state.limits.limited)
+    elif head.status < 400:
+        state.limited.pop(upstream, None)
+
+
+def spares(state: State, upstream: str, checked: Time, now: Time) -> bool:
+    """Whether upstream is not to be asked again about what it confirmed at `checked`."""
+    until = state.limited.get(upstream)
+    if until is not None and now < until:
+        return True
+    reading = state.quotas.get(upstream)
+    if reading is None or now >= reading.at + reading.quota.window:
+        return False
+    low = reading.quota.remaining <= reading.quota.limit * state.limits.quota_low
+    return low and now - checked < state.limits.quota_stretch
