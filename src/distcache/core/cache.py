@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import assert_never
 
-from attrs import evolve
-
 from . import (
+    authorities,
     blobs,
     calls,
     decide,
@@ -21,6 +20,7 @@ from . import (
     grants,
     invariants,
     operations,
+    pings,
     tags,
     tokens,
 )
@@ -57,9 +57,10 @@ from .inventory import BlobStored, GrantStored, Inventory, PinStored, TagStored
 from .oci import Content, Digest, Kind, Repository, Time
 from .operations import Explanation, Image, Named, Stats
 from .problems import TOO_SLOW, Failure
-from .pull import ByDigest, Catalog
+from .pull import ByDigest, Catalog, Ping
 from .state import FillKey, Look, Owner, Relay, State
 from .tokens import TokenKey
+from .values import evolve
 
 UNKNOWN_NEED = 64 * 1024 * 1024
 """Bytes to make room for, when a full disk stops a fill whose size is not known."""
@@ -146,6 +147,8 @@ class Cache:
         match event:
             case PullRequested():
                 assert event.exchange not in state.exchanges, event
+                if event.pull.authority is not None:
+                    authorities.note(state, event.pull.authority, now)
                 state.exchanges[event.exchange] = Exchange(event.pull)
                 decide.look(state, event.exchange, now)
             case BodySent():
@@ -222,7 +225,7 @@ class Cache:
             case BodySpooled():
                 if isinstance(owner, Content | Relay):
                     self._fill_verdict(owner, fills.on_spooled(state, owner, event.length), now)
-                elif not isinstance(owner, ByDigest):
+                elif not isinstance(owner, ByDigest | Ping):
                     tags.on_spooled(state, owner, event.length)
             case FetchEnded():
                 self._ended(owner, event, now)
@@ -240,6 +243,8 @@ class Cache:
                 self._failed(owner, failure, now)
         elif isinstance(owner, ByDigest):
             grants.on_answer(state, owner, head, now)
+        elif isinstance(owner, Ping):
+            pings.on_answer(state, owner, head, now)
         else:
             tags.on_answer(state, owner, head, now)
 
@@ -248,7 +253,7 @@ class Cache:
         if isinstance(owner, Content | Relay):
             verdict = fills.on_ended(state, owner, event.digest, event.document, now)
             self._fill_verdict(owner, verdict, now)
-        elif isinstance(owner, ByDigest) or event.digest is None:
+        elif isinstance(owner, ByDigest | Ping) or event.digest is None:
             # A message without a body that we wanted, before its head said anything.
             self._failed(owner, Failure(cause=Cause.CUT), now)
         else:
@@ -264,6 +269,8 @@ class Cache:
                 self._fill_verdict(owner, fills.cut(state, owner, failure, now), now)
         elif isinstance(owner, ByDigest):
             grants.on_failed(state, owner, failure)
+        elif isinstance(owner, Ping):
+            pings.on_failed(state, owner, failure, now)
         else:
             tags.on_failed(state, owner, failure, now)
 
@@ -412,6 +419,8 @@ class Cache:
                 self._fill_verdict(fill, fills.again(state, fill, now), now)
             case (Content() | Relay() as fill, "linger"):
                 fills.drop_if_unread(state, fill)
+            case (authorities.KEY, str(name)):
+                authorities.expire(state, name, now)
             case TokenKey():
                 tokens.expire(state, key)
             case _:

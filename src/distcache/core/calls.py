@@ -8,17 +8,18 @@ head or one failure; a body after that is the owner's affair.
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from . import mirrors, quota, tokens
-from .effects import CancelFetch, Fetch, Spool, UpstreamRequest
+from . import acceptance, mirrors, quota, tokens
+from .effects import CancelFetch, Fetch, Forwarded, Spool, UpstreamRequest
 from .events import Cause, Challenge, Location, Secret, UpstreamHead
 from .oci import Content, Reference, Repository, Time
 from .problems import Failure
-from .pull import Method
+from .pull import Method, Ping
 from .state import Owner, State
 from .tables import step
 from .tokens import TokenKey
+from .values import evolve
 
 REDIRECTS = (301, 302, 303, 307, 308)
 SERVED = (200, 206, 304, 416)
@@ -62,13 +63,13 @@ class Call:
 
     method: Method
     repository: Repository
-    resource: Reference | Content
+    resource: Reference | Content | Ping
     spool: Spool | None = None
     offset: int = 0
     etag: str | None = None
     state: CallState = CallState.PREPARED
     fetch: int | None = None
-    authorization: Secret | bool | None = None
+    authorization: Secret | Forwarded | bool | None = None
     token: TokenKey | None = None
     location: Location | None = None
     challenges: int = 0
@@ -84,14 +85,16 @@ Verdict = UpstreamHead | Failure | None
 def start(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     """Begin; a failure when it is known at once that it cannot succeed."""
     assert owner not in state.calls, owner
-    first = mirrors.first(state, call.repository.upstream, now)
-    return _send(state, owner, evolve(call, mirror=first), now)
+    if call.repository.authority is None:
+        first = mirrors.first(state, call.repository.upstream, now)
+        call = evolve(call, mirror=first)
+    return _send(state, owner, call, now)
 
 
 def on_head(state: State, owner: Owner, head: UpstreamHead, now: Time) -> Verdict:
     """What upstream's head means: the verdict for the owner, or a detour taken."""
     call = state.calls[owner]
-    if call.mirror is None:
+    if call.mirror is None and call.repository.authority is None:
         quota.note(state, call.repository.upstream, head, now)
     if head.status == 401:
         return _or_next(state, owner, _challenged(state, owner, call, head, now), now)
@@ -163,8 +166,12 @@ def refuse(state: State, call: Call, now: Time) -> None:
 
 
 def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
-    challenge = state.schemes.get((call.repository, call.mirror))
     abroad = call.location is not None and not call.location.same_origin
+    if call.repository.authority is not None:
+        own = None if abroad else acceptance.authorization(state, call.repository)
+        _ask(state, owner, call, None if own is None else Forwarded(own))
+        return None
+    challenge = state.schemes.get((call.repository, call.mirror))
     if challenge is None or abroad:
         _ask(state, owner, evolve(call, token=None), None)
         return None
@@ -188,7 +195,9 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     return None
 
 
-def _ask(state: State, owner: Owner, call: Call, authorization: Secret | bool | None) -> None:
+def _ask(
+    state: State, owner: Owner, call: Call, authorization: Secret | Forwarded | bool | None
+) -> None:
     fetch = state.number()
     sent = step(TRANSITIONS, call.state, CallInput.SENT)
     state.calls[owner] = evolve(call, state=sent, fetch=fetch, authorization=authorization)
@@ -210,6 +219,11 @@ def _challenged(
     state: State, owner: Owner, call: Call, head: UpstreamHead, now: Time
 ) -> Failure | None:
     """Take one of the challenges, if one is left to take (at most `limits.challenges`)."""
+    if call.repository.authority is not None:
+        # Nobody's but the client's to answer.
+        home = call.location is None or call.location.same_origin
+        offered = next(iter(head.challenges), None) if home else None
+        return Failure(status=401, challenge=offered)
     challenge = _choose(state, call, head)
     refused = call.challenges >= state.limits.challenges or call.authorization is True
     if isinstance(call.authorization, Secret) and call.token is not None:

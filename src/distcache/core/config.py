@@ -10,13 +10,17 @@ class Upstream:
     """How one upstream is treated. Durations are in seconds.
 
     `basic` says that a user name and password are configured (the core never sees them).
-    `mirrors`: how many other places are asked first."""
+    `mirrors`: how many other places are asked first. `allow` and `deny` are patterns (`*` any
+    text, `?` one character) of repository names, `immutable` of tags that never move."""
 
     tag_ttl: float = 0.0
     stale_if_error: float = 720 * 3600.0
     negative_ttl: float = 10.0
     basic: bool = False
     mirrors: int = 0
+    allow: tuple[str, ...] = ("*",)
+    deny: tuple[str, ...] = ()
+    immutable: tuple[str, ...] = ()
 
 
 @frozen
@@ -41,6 +45,12 @@ class Limits:
     """How long a fill that nobody reads and that is not far along waits for a reader."""
     used_resolution: float = 60.0
     """Uses closer together than this are journalled once."""
+    authority: float = 300.0
+    """How long upstream's acceptance of a client's own authority is remembered."""
+    authorities: int = 10_000
+    """So many are remembered at once."""
+    greeting: float = 3600.0
+    """How long an upstream's challenge is handed on before it is asked again."""
     quota_low: float = 0.1
     """The part of upstream's quota at which tag checks are spared."""
     quota_stretch: float = 300.0

@@ -5,9 +5,20 @@ machines, starts tag checks, probes and fills, and writes the one Decision that 
 and metrics show.
 """
 
-from attrs import evolve
-
-from . import blobs, conditions, exchanges, fills, freshness, grants, problems, quota, ranges, tags
+from . import (
+    blobs,
+    conditions,
+    exchanges,
+    fills,
+    freshness,
+    grants,
+    pings,
+    policy,
+    problems,
+    quota,
+    ranges,
+    tags,
+)
 from .blobs import Blob
 from .decision import Decision, Fwd, Outcome
 from .effects import AnswerHead, Code, Finish, Problem, Respond
@@ -15,9 +26,10 @@ from .exchanges import Exchange
 from .grants import OCTETS
 from .oci import Content, Descriptor, Document, Kind, Reference, Repository, Time
 from .problems import Failure
-from .pull import ByDigest, Catalog, Method
+from .pull import ByDigest, Catalog, Method, Ping
 from .state import Look, News, Relay, State
 from .tags import TagState
+from .values import evolve
 
 CATALOG_PAGE = 1000
 """Repositories of a catalog's page when the client names no number."""
@@ -31,6 +43,10 @@ def look(state: State, number: int, now: Time) -> None:
         _refuse(state, number, x, problems.DRAINING, now)
     elif isinstance(target, Catalog):
         _catalog(state, number, x, target, now)
+    elif isinstance(target, Ping):
+        _ping(state, number, x, target, now)
+    elif not policy.allows(state, target.repository):
+        _refuse(state, number, x, problems.FORBIDDEN, now)
     elif isinstance(target, ByDigest):
         _content(state, number, x, target.repository, target.content, now)
     elif x.descriptor is not None:
@@ -68,6 +84,9 @@ def fail(state: State, number: int, failure: Failure, now: Time) -> None:
     if isinstance(target, ByDigest):
         _refuse(state, number, x, _told(failure, target.repository, target.content), now, failure)
         return
+    if isinstance(target, Ping):
+        _refuse(state, number, x, _told(failure, target.repository, target), now, failure)
+        return
     older = None if failure.definite or x.stale else tags.usable_on_error(state, target, now)
     if older is not None:
         descriptor, checked = older
@@ -78,7 +97,7 @@ def fail(state: State, number: int, failure: Failure, now: Time) -> None:
     _refuse(state, number, x, _told(failure, target.repository, target), now, failure)
 
 
-def _told(failure: Failure, repository: Repository, what: Reference | Content) -> Problem:
+def _told(failure: Failure, repository: Repository, what: Reference | Content | Ping) -> Problem:
     return problems.problem(failure, repository, what)
 
 
@@ -305,7 +324,7 @@ def _refuse(
 def _decision(state: State, x: Exchange, now: Time, *, stored: bool) -> Decision:
     ttl = None
     target = x.pull.target
-    if x.checked is not None and not isinstance(target, ByDigest | Catalog):
+    if x.checked is not None and not isinstance(target, ByDigest | Catalog | Ping):
         lifetime = state.config.upstreams[target.repository.upstream].tag_ttl
         left = lifetime - freshness.age(x.checked, now)
         ttl = int(left) if x.stale or lifetime else None
@@ -314,8 +333,30 @@ def _decision(state: State, x: Exchange, now: Time, *, stored: bool) -> Decision
     return Decision(Outcome.FWD, x.fwd, x.fwd_status, x.collapsed, stored, ttl, x.stale)
 
 
+def _ping(state: State, number: int, x: Exchange, target: Ping, now: Time) -> None:
+    """Who shows something is let through, and meets upstream at the next request."""
+    shown = x.pull.authority is not None and x.pull.authority.authorization is not None
+    greeting = None if shown else pings.known(state, target, now)
+    if shown or (greeting is not None and greeting.challenge is None):
+        _complete(state, number, x, AnswerHead(200, _decision(state, x, now, stored=False)), now)
+    elif greeting is not None:
+        login = _told(Failure(401, challenge=greeting.challenge), target.repository, target)
+        _refuse(state, number, x, login, now)
+    elif state.config.offline:
+        _refuse(state, number, x, problems.OFFLINE, now)
+    else:
+        joined = pings.ask(state, number, target, now)
+        x = evolve(x, fwd=Fwd.URI_MISS)
+        if isinstance(joined, Failure):
+            state.exchanges[number] = x
+            fail(state, number, joined, now)
+        else:
+            exchanges.wait(state, number, evolve(x, collapsed=joined), target, now)
+
+
 def _catalog(state: State, number: int, x: Exchange, target: Catalog, now: Time) -> None:
-    names = sorted({_name(state, r) for holders in state.grants.values() for r in holders})
+    held = {r for holders in state.grants.values() for r in holders if r.authority is None}
+    names = sorted({_name(state, r) for r in held})
     after = [n for n in names if target.last is None or n > target.last]
     count = CATALOG_PAGE if target.n is None else target.n
     head = AnswerHead(

@@ -10,10 +10,10 @@ from enum import Enum
 from attrs import frozen
 
 from .decision import Decision
-from .events import Challenge, Location, Secret
+from .events import Challenge, Location
 from .inventory import Record
-from .oci import Content, Descriptor, Digest, Document, Reference, Repository
-from .pull import Method, Span
+from .oci import Content, Descriptor, Digest, Document, Reference, Repository, Secret
+from .pull import Method, Ping, Span
 
 
 class Medium(Enum):
@@ -56,17 +56,25 @@ Source = Stored | Spool
 
 
 @frozen
+class Forwarded:
+    """A client's own Authorization, as it sent it."""
+
+    authorization: Secret
+
+
+@frozen
 class UpstreamRequest:
     """One request to an upstream. `location` replaces the resource's own URL after a redirect.
-    `authorization`: a bearer token, True for the configured user name and password, or None.
+    `authorization`: a bearer token, True for the configured user name and password, a client's
+    own, or None.
     `offset` > 0 asks for `Range: bytes=offset-`; `etag` goes into If-None-Match. `mirror`: the
     number of the upstream's mirror to ask, None: the upstream itself."""
 
     method: Method
     repository: Repository
-    resource: Reference | Content
+    resource: Reference | Content | Ping
     location: Location | None = None
-    authorization: Secret | bool | None = None
+    authorization: Secret | Forwarded | bool | None = None
     offset: int = 0
     etag: str | None = None
     mirror: int | None = None
@@ -93,12 +101,14 @@ class Code(Enum):
 
 @frozen
 class Problem:
-    """An error answer: HTTP status, OCI code, a sentence for people."""
+    """An error answer: HTTP status, OCI code, a sentence for people. `challenge`: how to log in,
+    where the client is to do that itself."""
 
     status: int
     code: Code
     message: str
     retry_after: int | None = None
+    challenge: Challenge | None = None
 
 
 @frozen(cache_hash=True)

@@ -10,9 +10,10 @@ id the core has done with are ignored.
 
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import frozen
 
 from .oci import Content, Digest, Document, Repository, TagRef
+from .oci import Secret as Secret
 from .pull import Pull
 
 
@@ -105,13 +106,6 @@ class UpstreamHead:
     location: Location | None = None
     retry_after: int | None = None
     quota: Quota | None = None
-
-
-@frozen
-class Secret:
-    """A token. Never shown: not in a repr, not in a log line, not in a counterexample."""
-
-    value: str = field(repr=lambda _: "***")
 
 
 @frozen

@@ -7,15 +7,16 @@ is CLOSED, and its record gone, with Finish, Abort or ClientClosed.
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from . import blobs, fills, grants, tags
+from . import blobs, fills, grants, pings, tags
 from .decision import Fwd
 from .effects import Abort, Finish, SendBody, Source, Stored
 from .oci import Content, Descriptor, Digest, Time
-from .pull import ByDigest, Pull, Span
+from .pull import ByDigest, Ping, Pull, Span
 from .state import Owner, Relay, State
 from .tables import step
+from .values import evolve
 
 
 class ExchangeState(Enum):
@@ -167,6 +168,9 @@ def _let_go(state: State, number: int, x: Exchange, now: Time) -> None:
         case ByDigest():
             if x.on in state.probes:
                 grants.leave(state, x.on, number)
+        case Ping():
+            if x.on in state.pings:
+                pings.leave(state, x.on, number)
         case Content() | Relay():
             if x.on in state.fills:
                 fills.leave(state, x.on, number, now)

@@ -8,7 +8,7 @@ withheld (`available`), and nothing is published.
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from . import blobs, calls, retry
 from .calls import Call
@@ -19,6 +19,7 @@ from .problems import NOT_A_DOCUMENT, SHORT, WRONG_DIGEST, WRONG_RANGE, Failure
 from .pull import Method
 from .state import FillKey, Look, Relay, State
 from .tables import step
+from .values import evolve
 
 
 class FillState(Enum):

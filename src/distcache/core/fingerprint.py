@@ -36,6 +36,8 @@ def fingerprint(state: State, now: Time) -> Hashable:
         state.blobs,
         state.mirrors,
         state.quotas,
+        state.pings,
+        state.authorities,
     )
     ranks = sorted({blob.used for blob in state.blobs.values()})
     return (

@@ -7,9 +7,9 @@ that the repository may serve and that names it. Whoever knows a digest gains no
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from . import blobs, calls
+from . import acceptance, blobs, calls
 from .calls import Call
 from .effects import Journal
 from .events import UpstreamHead
@@ -19,6 +19,7 @@ from .problems import Failure
 from .pull import ByDigest, Method
 from .state import Resolved, State
 from .tables import step
+from .values import evolve
 
 OCTETS = "application/octet-stream"
 
@@ -75,9 +76,13 @@ def grant(state: State, repository: Repository, content: Content) -> None:
     if blobs.stored(state, content) is None:
         return
     holders = state.grants.get(content, frozenset())
-    if repository not in holders:
+    if repository in holders:
+        return
+    if repository.authority is None:
         state.grants[content] = holders | {repository}
         state.emit(Journal(GrantStored(repository, content)))
+    elif acceptance.accept(state, repository, content):
+        state.grants[content] = holders | {repository}
 
 
 def probe(state: State, exchange: int, key: ByDigest, now: Time) -> Failure | bool:

@@ -1,10 +1,12 @@
 """What must hold between the machines after every event."""
 
+from .authorities import KEY
 from .blobs import BlobState
 from .exchanges import ExchangeState
 from .fills import FillState
 from .oci import Content
-from .pull import ByDigest
+from .pings import PingState
+from .pull import ByDigest, Ping
 from .state import Relay, State
 from .tags import TagState
 
@@ -46,6 +48,8 @@ def _exchanges(state: State) -> None:
         match x.on:
             case ByDigest():
                 assert number in state.probes[x.on].waiters, (number, x)
+            case Ping():
+                assert number in state.pings[x.on].waiters, (number, x)
             case Content() | Relay():
                 assert number in state.fills[x.on].readers, (number, x)
             case _:
@@ -56,6 +60,7 @@ def _owners(state: State) -> None:
     """Each call has an owner that wants it, each owner that waits for upstream has a call."""
     wanted: set[object] = set(state.probes)
     wanted |= {r for r, tag in state.tags.items() if tag.state is TagState.REVALIDATING}
+    wanted |= {p for p, greeting in state.pings.items() if greeting.state is PingState.ASKED}
     wanted |= {key for key, fill in state.fills.items() if fill.state in IN_FLIGHT}
     assert wanted == set(state.calls), wanted ^ set(state.calls)
     assert set(state.fetches.values()) <= set(state.calls)
@@ -82,6 +87,11 @@ def _references(state: State) -> None:
             descriptor = state.tags[reference].descriptor
             assert descriptor is not None, reference
             assert descriptor.content.digest == digest, reference
-    for content in state.grants:
+    for name, accepted in state.authorities.items():
+        assert (KEY, name) in state.deadlines, name
+        assert all(r.repository.authority == name for r in accepted.references), name
+    for content, holders in state.grants.items():
+        own = {holder.authority for holder in holders} - {None}
+        assert own <= state.authorities.keys(), (content, own)
         blob = state.blobs[content.digest]
         assert blob.state is BlobState.STORED, content

@@ -7,7 +7,7 @@ client sent, `wire.oci_json` for what upstream sent). Bytes of content never app
 from enum import Enum
 from typing import NewType
 
-from attrs import frozen
+from attrs import field, frozen
 
 Digest = NewType("Digest", str)
 """`algorithm:hex`, the content's own name (OCI image-spec, descriptor.md)."""
@@ -35,11 +35,23 @@ class Kind(Enum):
 
 
 @frozen
+class Secret:
+    """A token or a header that holds one. Never shown: not in a repr, not in a log line, not in
+    a counterexample."""
+
+    value: str = field(repr=lambda _: "***")
+
+
+@frozen
 class Repository:
-    """One repository of one upstream; the cache never confuses equal names of two upstreams."""
+    """One repository of one upstream; the cache never confuses equal names of two upstreams.
+
+    `authority` names the client's own authority where that is what counts upstream: then it
+    is a repository that only this authority knows of."""
 
     upstream: str
     name: str
+    authority: str | None = None
 
 
 @frozen

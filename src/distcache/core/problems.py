@@ -7,8 +7,9 @@ The rule of the house: 404 only when upstream said 404, 401 and 403 only when up
 from attrs import frozen
 
 from .effects import Code, Problem
-from .events import Cause
+from .events import Cause, Challenge
 from .oci import Content, Kind, Reference, ReferrersRef, Repository, TagsRef
+from .pull import Ping
 
 RETRY_AFTER = 10
 """Seconds to wait, where upstream limits without saying how long."""
@@ -17,12 +18,14 @@ RETRY_AFTER = 10
 @frozen
 class Failure:
     """Why something could not be had. `status` is upstream's (or its token service's) answer;
-    `cause` why there was none; `fault` our finding about an answer that is no good."""
+    `cause` why there was none; `fault` our finding about an answer that is no good;
+    `challenge` what the client itself must answer."""
 
     status: int | None = None
     cause: Cause | None = None
     retry_after: int | None = None
     fault: str | None = None
+    challenge: Challenge | None = None
 
     @property
     def definite(self) -> bool:
@@ -35,6 +38,7 @@ class Failure:
 
 
 OFFLINE = Problem(503, Code.UNAVAILABLE, "not held, and this cache is set to work offline")
+FORBIDDEN = Problem(403, Code.DENIED, "this cache is configured not to serve this repository")
 DRAINING = Problem(503, Code.UNAVAILABLE, "the cache is shutting down", retry_after=5)
 TOO_SLOW = Failure(cause=Cause.TIMEOUT)
 SHORT = Failure(fault="a body shorter or longer than announced")
@@ -43,14 +47,17 @@ NOT_A_DOCUMENT = Failure(fault="something that is not a manifest or listing")
 WRONG_RANGE = Failure(fault="another range than asked for")
 
 
-def problem(failure: Failure, repository: Repository, resource: Reference | Content) -> Problem:
+def problem(
+    failure: Failure, repository: Repository, resource: Reference | Content | Ping
+) -> Problem:
     """The answer for a client that waited for `resource`."""
     upstream = repository.upstream
     if failure.absent:
         return Problem(404, _unknown(resource), f"not found at {upstream}")
     match failure.status:
         case 401:
-            return Problem(401, Code.UNAUTHORIZED, f"{upstream} asks for authentication")
+            text = f"{upstream} asks for authentication"
+            return Problem(401, Code.UNAUTHORIZED, text, challenge=failure.challenge)
         case 403:
             return Problem(403, Code.DENIED, f"{upstream} denies access")
         case 429:
@@ -61,9 +68,9 @@ def problem(failure: Failure, repository: Repository, resource: Reference | Cont
     return Problem(502, Code.UNAVAILABLE, f"{upstream} {_trouble(failure)}", failure.retry_after)
 
 
-def _unknown(resource: Reference | Content) -> Code:
+def _unknown(resource: Reference | Content | Ping) -> Code:
     match resource:
-        case TagsRef():
+        case TagsRef() | Ping():
             return Code.NAME_UNKNOWN
         case ReferrersRef():
             # Clients take 404 as "not supported" and use the tag schema; NAME_UNKNOWN would stop

@@ -4,7 +4,7 @@ from enum import Enum
 
 from attrs import frozen
 
-from .oci import Content, Digest, Reference, Repository
+from .oci import Content, Digest, Reference, Repository, Secret, Time
 
 
 class Method(Enum):
@@ -48,20 +48,41 @@ class Catalog:
     last: str | None = None
 
 
+@frozen
+class Ping:
+    """`/v2/` of an upstream where the client's own authority counts."""
+
+    repository: Repository
+    """Its upstream, under no name."""
+
+
+@frozen
+class Authority:
+    """What a client shows for itself. `name` stands for it everywhere and tells nothing;
+    `authorization` is the header's value, None: nothing was shown. `expires`: when it says
+    itself that it does."""
+
+    name: str
+    authorization: Secret | None = None
+    expires: Time | None = None
+
+
 @frozen(cache_hash=True)
 class Pull:
     """One GET or HEAD. Entity-tags are kept as sent, quotes and `W/` included.
 
     `chunked` says whether this client understands chunked coding (HTTP/1.1); `namespace` is
-    the `ns` query parameter, to be answered in OCI-Namespace."""
+    the `ns` query parameter, to be answered in OCI-Namespace. `authority` exactly where the
+    target's repository carries one."""
 
     method: Method
-    target: Reference | ByDigest | Catalog
+    target: Reference | ByDigest | Catalog | Ping
     ranges: tuple[RangeSpec, ...] = ()
     if_none_match: tuple[str, ...] = ()
     if_range: str | None = None
     chunked: bool = True
     namespace: str | None = None
+    authority: Authority | None = None
 
 
 def digest_of_etag(tag: str) -> Digest:

@@ -17,9 +17,10 @@ from .deadlines import Deadlines
 from .effects import Effect
 from .oci import Content, Descriptor, Digest, Reference, Repository, TagRef, Time
 from .problems import Failure
-from .pull import ByDigest
+from .pull import ByDigest, Ping
 
 if TYPE_CHECKING:
+    from .acceptance import Accepted
     from .blobs import Blob
     from .calls import Call
     from .events import Challenge
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .fills import Fill
     from .grants import Probe
     from .mirrors import Health
+    from .pings import Greeting
     from .quota import Reading
     from .tags import Tag
     from .tokens import Token, TokenKey
@@ -41,8 +43,8 @@ class Relay:
 
 
 FillKey = Content | Relay
-Owner = Reference | ByDigest | FillKey
-"""Who asked upstream: a tag check, a probe, a fill. At most one call each at a time."""
+Owner = Reference | ByDigest | Ping | FillKey
+"""Who asked upstream: a tag check, a probe, a ping, a fill. At most one call each at a time."""
 
 
 @frozen
@@ -69,6 +71,8 @@ class State:
         self.tags_of: dict[Digest, frozenset[Reference]] = {}
         self.fills: dict[FillKey, Fill] = {}
         self.probes: dict[ByDigest, Probe] = {}
+        self.pings: dict[Ping, Greeting] = {}
+        self.authorities: dict[str, Accepted] = {}
         self.calls: dict[Owner, Call] = {}
         self.fetches: dict[int, Owner] = {}
         self.tokens: dict[TokenKey, Token] = {}

@@ -7,11 +7,11 @@ be confirmed may still be used within `stale_if_error`, unless upstream's word w
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from . import blobs, calls, fills, freshness, grants
+from . import acceptance, blobs, calls, fills, freshness, grants, policy
 from .calls import Call
-from .effects import DiscardSpool, Journal, Medium, Spool
+from .effects import DiscardSpool, Journal, Level, Medium, Note, Spool
 from .events import UpstreamHead
 from .grants import UNHELPFUL
 from .inventory import TagDropped, TagStored
@@ -20,6 +20,7 @@ from .problems import NOT_A_DOCUMENT, Failure
 from .pull import Method
 from .state import Resolved, State
 from .tables import step
+from .values import evolve
 
 
 class TagState(Enum):
@@ -89,7 +90,8 @@ def lookup(state: State, reference: Reference, now: Time) -> Tag | None:
         forget(state, reference, TagInput.LAPSED)
         return None
     ttl = state.config.upstreams[reference.repository.upstream].tag_ttl
-    if tag.state is TagState.FRESH and not freshness.is_fresh(tag.checked, ttl, now):
+    stays = policy.immutable(state, reference)
+    if tag.state is TagState.FRESH and not stays and not freshness.is_fresh(tag.checked, ttl, now):
         tag = evolve(tag, state=step(TRANSITIONS, tag.state, TagInput.LAPSED))
         state.tags[reference] = tag
     return tag
@@ -240,9 +242,14 @@ def _confirm(state: State, reference: Reference, descriptor: Descriptor, now: Ti
     same = old is not None and old.content == descriptor.content
     if old is not None and not same and (previous is None or fills.held(state, old.content)):
         previous = (old, tag.checked)
+    if old is not None and not same and policy.immutable(state, reference):
+        fields = (("tag", f"{reference.repository.name}:{getattr(reference, 'tag', '')}"),)
+        state.emit(Note(Level.WARNING, "upstream has moved a tag that is not to move", fields))
     _unpoint(state, reference, tag)
     _point(state, reference, Tag(after, descriptor, now, previous, tag.journalled, tag.etag))
     grants.grant(state, reference.repository, descriptor.content)
+    if reference.repository.authority is not None:
+        acceptance.accept(state, reference.repository, reference)
     due = tag.journalled is None or now - tag.journalled >= state.limits.used_resolution
     if due or not same:
         _journal(state, reference)
@@ -295,6 +302,8 @@ def _unpoint(state: State, reference: Reference, tag: Tag) -> None:
 def _journal(state: State, reference: Reference) -> None:
     tag = state.tags[reference]
     assert tag.descriptor is not None
+    if reference.repository.authority is not None:
+        return
     if blobs.stored(state, tag.descriptor.content) is not None:
         state.tags[reference] = evolve(tag, journalled=tag.checked, previous=None)
         record = TagStored(reference, tag.descriptor, tag.checked, tag.etag)

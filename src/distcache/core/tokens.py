@@ -7,7 +7,7 @@ serves another key, and it is the calls that make sure it never meets another or
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from .effects import AcquireToken
 from .events import Challenge, Secret
@@ -15,6 +15,7 @@ from .oci import Time
 from .problems import Failure
 from .state import Owner, State
 from .tables import step
+from .values import evolve
 
 
 class TokenState(Enum):
