@@ -222,7 +222,10 @@ def _challenged(
     if call.repository.authority is not None:
         # Nobody's but the client's to answer.
         home = call.location is None or call.location.same_origin
-        offered = next(iter(head.challenges), None) if home else None
+        offered = next((c for c in head.challenges if c.bearer and home), None)
+        name = call.repository.name
+        if offered is not None and name and not offered.scope:
+            offered = evolve(offered, scope=f"repository:{name}:pull")
         return Failure(status=401, challenge=offered)
     challenge = _choose(state, call, head)
     refused = call.challenges >= state.limits.challenges or call.authorization is True

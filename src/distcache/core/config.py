@@ -10,16 +10,14 @@ class Upstream:
     """How one upstream is treated. Durations are in seconds.
 
     `basic` says that a user name and password are configured (the core never sees them).
-    `mirrors`: how many other places are asked first. `allow` and `deny` are patterns (`*` any
-    text, `?` one character) of repository names, `immutable` of tags that never move."""
+    `mirrors`: how many other places are asked first. `immutable`: patterns
+    (`*` any text, `?` one character) of tags that never move."""
 
     tag_ttl: float = 0.0
     stale_if_error: float = 720 * 3600.0
     negative_ttl: float = 10.0
     basic: bool = False
     mirrors: int = 0
-    allow: tuple[str, ...] = ("*",)
-    deny: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
 
 

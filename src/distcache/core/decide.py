@@ -13,7 +13,6 @@ from . import (
     freshness,
     grants,
     pings,
-    policy,
     problems,
     quota,
     ranges,
@@ -45,8 +44,6 @@ def look(state: State, number: int, now: Time) -> None:
         _catalog(state, number, x, target, now)
     elif isinstance(target, Ping):
         _ping(state, number, x, target, now)
-    elif not policy.allows(state, target.repository):
-        _refuse(state, number, x, problems.FORBIDDEN, now)
     elif isinstance(target, ByDigest):
         _content(state, number, x, target.repository, target.content, now)
     elif x.descriptor is not None:

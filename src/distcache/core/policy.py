@@ -1,18 +1,10 @@
-"""What an operator allows: which repositories are served, and which tags never move."""
+"""Tags that are not to move, as the operator knows."""
 
 import re
 from functools import cache
 
-from .oci import Reference, Repository, TagRef
+from .oci import Reference, TagRef
 from .state import State
-
-
-def allows(state: State, repository: Repository) -> bool:
-    """Some `allow` pattern matches the name, and no `deny` pattern does."""
-    upstream = state.config.upstreams[repository.upstream]
-    if any(_pattern(p).fullmatch(repository.name) for p in upstream.deny):
-        return False
-    return any(_pattern(p).fullmatch(repository.name) for p in upstream.allow)
 
 
 def immutable(state: State, reference: Reference) -> bool:

@@ -38,7 +38,6 @@ class Failure:
 
 
 OFFLINE = Problem(503, Code.UNAVAILABLE, "not held, and this cache is set to work offline")
-FORBIDDEN = Problem(403, Code.DENIED, "this cache is configured not to serve this repository")
 DRAINING = Problem(503, Code.UNAVAILABLE, "the cache is shutting down", retry_after=5)
 TOO_SLOW = Failure(cause=Cause.TIMEOUT)
 SHORT = Failure(fault="a body shorter or longer than announced")

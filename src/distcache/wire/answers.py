@@ -1,8 +1,9 @@
 """The core's `AnswerHead` as an HTTP answer: status, headers, and the body where it is a JSON
 text that only the wire can write (errors, the catalog).
 
-Sources: OCI distribution-spec 1.1; RFC 9110; RFC 9211 (Cache-Status). A 401 carries no
-WWW-Authenticate: it tells of upstream's refusal, and there is no login here to ask for.
+Sources: OCI distribution-spec 1.1; RFC 9110; RFC 9211 (Cache-Status). A 401 carries a
+WWW-Authenticate only where the client itself can log in at upstream: else it tells of
+upstream's refusal of our own login, and there is none here to ask for.
 """
 
 from urllib.parse import quote
@@ -12,10 +13,11 @@ from attrs import frozen
 from ..core.decision import Decision, Fwd, Outcome
 from ..core.effects import AnswerHead
 from ..core.oci import Kind
-from ..core.pull import ByDigest, Catalog, Pull
+from ..core.pull import ByDigest, Catalog, Ping, Pull
+from .authority import handed_on
 from .headers import http_date, sendable
 from .oci_json import JSON, catalog_body, error_body
-from .replies import Reply
+from .replies import PING, Reply
 
 Fields = list[tuple[str, str]]
 
@@ -35,7 +37,7 @@ class Answer:
 def answer(head: AnswerHead, pull: Pull, target: str, now: float) -> Answer:
     """`target` is the request's own, in origin-form: clients are sent back to the path that
     they came by. A value that cannot stand in a header is left out with its field."""
-    body = _body(head)
+    body = _body(head, pull)
     length = head.length if body is None else len(body)
     fields = _common(now)
     if length is not None and head.status != 304:
@@ -79,9 +81,11 @@ def cache_status(decision: Decision) -> str:
     return "; ".join(parts)
 
 
-def _body(head: AnswerHead) -> bytes | None:
+def _body(head: AnswerHead, pull: Pull) -> bytes | None:
     if head.problem is not None:
         return error_body(head.problem.code, head.problem.message)
+    if isinstance(pull.target, Ping):
+        return PING.body
     return None if head.repositories is None else catalog_body(head.repositories)
 
 
@@ -140,6 +144,8 @@ def _caching(head: AnswerHead) -> Fields:
         fields.append(("Age", str(max(head.age, 0))))
     if head.problem is not None and head.problem.retry_after is not None:
         fields.append(("Retry-After", str(head.problem.retry_after)))
+    if head.problem is not None and head.problem.challenge is not None:
+        fields.append(("WWW-Authenticate", handed_on(head.problem.challenge)))
     return fields
 
 

@@ -18,7 +18,7 @@ from attrs import frozen
 from ..core import ranges
 from ..core.effects import Code
 from ..core.oci import Content, Kind, ReferrersRef, Repository, TagRef, TagsRef
-from ..core.pull import ByDigest, Catalog, Method, Pull, RangeSpec
+from ..core.pull import Authority, ByDigest, Catalog, Method, Ping, Pull, RangeSpec
 from . import accept, spelling, urls
 from .headers import Headers, only, values
 from .memo import HEADS, LONGEST_HEAD, Memo
@@ -29,7 +29,7 @@ _ETAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
 _PAGE = re.compile(r"[0-9]{1,18}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-Target = TagRef | TagsRef | ReferrersRef | ByDigest | Catalog
+Target = TagRef | TagsRef | ReferrersRef | ByDigest | Catalog | Ping
 
 
 class _RefusalError(Exception):
@@ -47,6 +47,7 @@ class _Request:
     query: Mapping[str, str]
     host: str
     headers: Headers
+    authority: Authority
 
     def number(self, name: str) -> int | None:
         text = self.query.get(name)
@@ -91,9 +92,10 @@ class Router:
         request = _take_apart(target, headers)
         if request.path == "/":
             return ROOT
-        if request.path in ("/v2", "/v2/"):
+        base = request.path in ("/v2", "/v2/")
+        if base and not self._asked(request).passthrough:
             return PING
-        if not request.path.startswith("/v2/"):
+        if not base and not request.path.startswith("/v2/"):
             return refusal(404, Code.NAME_UNKNOWN, "nothing is served at this path")
         try:
             asked = self._target(request)
@@ -109,9 +111,12 @@ class Router:
             if_range=", ".join(values(headers, b"if-range")) or None,
             chunked=http_version >= b"1.1",
             namespace=request.query.get("ns"),
+            authority=_own(asked, request),
         )
 
     def _target(self, request: _Request) -> Target:
+        if request.path in ("/v2", "/v2/"):
+            return Ping(Repository(self._asked(request).key, "", request.authority.name))
         parts = request.path.removeprefix("/v2/").split("/")
         if "" in parts or ".." in parts or _CONTROL.search(request.path):
             raise _RefusalError(400, Code.NAME_INVALID, "not a path that a repository can have")
@@ -130,7 +135,16 @@ class Router:
         joined = "/".join(rest)
         if not spelling.is_name(joined):
             raise _RefusalError(400, Code.NAME_INVALID, "invalid repository name")
-        return Repository(site.key, joined)
+        own = request.authority.name if site.passthrough else None
+        return Repository(site.key, joined, own)
+
+    def _asked(self, request: _Request) -> UpstreamSite:
+        """The upstream that a path without a repository means; one that `ns` does not find is
+        refused when a repository is asked for."""
+        namespace = request.query.get("ns")
+        if namespace is not None:
+            return self._names.get(namespace.lower(), self._default)
+        return self._hosts.get(request.host, self._default)
 
     def _site(self, name: list[str], request: _Request) -> tuple[UpstreamSite, list[str]]:
         namespace = request.query.get("ns")
@@ -198,7 +212,14 @@ def _take_apart(target: bytes, headers: Headers) -> _Request:
     for name, value in parse_qsl(query, keep_blank_values=True):
         # Given twice with two values, `ns` would be read differently by others on the way.
         fields[name] = value if fields.get(name, value) == value else ""
-    return _Request(unquote(path), fields, _without_port(host), headers)
+    own = shown(headers)
+    return _Request(unquote(path), fields, _without_port(host), headers, own)
+
+
+def _own(target: Target, request: _Request) -> Authority | None:
+    if isinstance(target, Catalog) or target.repository.authority is None:
+        return None
+    return request.authority
 
 
 def _without_port(host: str) -> str:

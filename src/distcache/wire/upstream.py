@@ -8,8 +8,8 @@ digests is checked for form here and for truth by whoever reads the body.
 import re
 from urllib.parse import parse_qsl, quote, urlencode
 
-from ..core.effects import UpstreamRequest
-from ..core.events import Location, Secret, UpstreamHead
+from ..core.effects import Forwarded, UpstreamRequest
+from ..core.events import Location, Quota, Secret, UpstreamHead
 from ..core.oci import (
     MANIFEST_TYPES,
     OCI_INDEX,
@@ -20,6 +20,7 @@ from ..core.oci import (
     TagRef,
     TagsRef,
 )
+from ..core.pull import Ping
 from . import spelling, urls
 from .challenge import challenges
 from .headers import Headers, members, only, retry_after, sendable, values
@@ -37,6 +38,12 @@ CODED = 502
 coded bytes have another length and digest than the content, and would reach clients before
 the digest is seen to be wrong."""
 
+WINDOW = 3600
+"""Seconds for which a quota counts whose window upstream does not tell."""
+
+LONGEST_WINDOW = 24 * 3600.0
+
+_RATE = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*(?:;[ \t]*w=([0-9]{1,9})[ \t]*)?")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _CONTENT_RANGE = re.compile(r"bytes[ \t]+(?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
 _LINK = re.compile(r"<([^>]*)>(.*)", re.S)
@@ -87,6 +94,7 @@ def head(
         challenges=challenges(site, headers),
         location=_location(site, sent.url, headers),
         retry_after=retry_after(headers, now),
+        quota=_quota(headers),
     )
 
 
@@ -118,7 +126,9 @@ def _url(site: UpstreamSite, asked: UpstreamRequest) -> Url:
         assert url is not None, "head() makes no Location that is no URL"
         return url
     home = site.url
-    path = f"{home.target.rstrip('/')}/v2/{asked.repository.name}/{_endpoint(asked.resource)}"
+    path = f"{home.target.rstrip('/')}/v2/"
+    if not isinstance(asked.resource, Ping):
+        path += f"{asked.repository.name}/{_endpoint(asked.resource)}"
     return Url(home.scheme, home.host, home.port, path)
 
 
@@ -141,7 +151,7 @@ def _query(**fields: str | int | None) -> str:
     return f"?{urlencode(given, quote_via=quote, safe='')}" if given else ""
 
 
-def _accept(resource: Reference | Content) -> str:
+def _accept(resource: Reference | Content | Ping) -> str:
     match resource:
         case TagRef(accept=(_, *_) as types):
             return ", ".join(types)
@@ -160,6 +170,8 @@ def _authorization(asked: UpstreamRequest, credentials: Credentials | None) -> s
         raise AssertionError("Authorization must not follow a redirect to another origin")
     if isinstance(asked.authorization, Secret):
         return f"Bearer {asked.authorization.value}"
+    if isinstance(asked.authorization, Forwarded):
+        return asked.authorization.authorization.value
     return credentials.basic() if asked.authorization and credentials else None
 
 
@@ -170,6 +182,17 @@ def _location(site: UpstreamSite, here: Url, headers: Headers) -> Location | Non
         return None
     allowed = urls.may_lead(site.url, here, there, site.allow_private_redirects)
     return Location(str(there), there.origin == site.url.origin, allowed)
+
+
+def _quota(headers: Headers) -> Quota | None:
+    """Docker Hub's `ratelimit-limit: 100;w=21600`, and the same without a window."""
+    limit = _RATE.fullmatch(only(headers, b"ratelimit-limit") or "")
+    remaining = _RATE.fullmatch(only(headers, b"ratelimit-remaining") or "")
+    if limit is None or remaining is None:
+        return None
+    reset = _NUMBER.fullmatch(only(headers, b"ratelimit-reset") or "")
+    window = float(limit[2] or (reset[0] if reset else WINDOW))
+    return Quota(int(limit[1]), int(remaining[1]), min(window, LONGEST_WINDOW))
 
 
 def _number(text: str | None) -> int | None:
