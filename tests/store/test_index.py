@@ -12,6 +12,8 @@ from distcache.core.inventory import (
     BlobUsed,
     GrantDropped,
     GrantStored,
+    PinDropped,
+    PinStored,
     Record,
     TagDropped,
     TagStored,
@@ -184,7 +186,7 @@ def test_an_index_of_a_later_release_is_left_as_it_is(path: Path, index: Index) 
     connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
     content = path.read_bytes()
-    with pytest.raises(StoreTooNew, match=r"schema version 2, this release knows 1"):
+    with pytest.raises(StoreTooNew, match=r"schema version 3, this release knows 2"):
         open_index(path)
     assert path.read_bytes() == content
     assert [entry.name for entry in path.parent.iterdir()] == ["index.sqlite"]
@@ -264,3 +266,25 @@ def test_a_damaged_grant_row_is_dropped_alone(path: Path, index: Index, statemen
     index.write([grant(B)])
     assert index.load() == Held([BLOB], [], [grant(B)], 1)
     assert reopened(path, index) == Held([BLOB], [], [grant(B)], 0)
+
+
+def test_pins_are_kept_and_let_go(path: Path, index: Index) -> None:
+    pins = [PinStored(TagRef(ALPINE, "3")), PinStored(Content(Kind.MANIFEST, A))]
+    index.write([*pins, *pins])
+    assert reopened(path, index).pins == pins
+    again = open_index(path)
+    again.write([PinDropped(pins[0].what)])
+    assert reopened(path, again).pins == pins[1:]
+
+
+def test_an_index_of_version_1_is_taken_over_whole(path: Path, index: Index) -> None:
+    index.write([BLOB, tag("3", A), grant(A)])
+    index.close()
+    connection = sqlite3.connect(path)
+    connection.executescript("DROP TABLE pins; PRAGMA user_version = 1")
+    connection.close()
+    again = open_index(path)
+    assert not again.renewed
+    assert again.load() == Held([BLOB], [tag("3", A)], [grant(A)], 0)
+    again.write([PinStored(TagRef(ALPINE, "3"))])
+    assert reopened(path, again).pins == [PinStored(TagRef(ALPINE, "3"))]

@@ -20,6 +20,7 @@ from ..core.effects import Code
 from ..core.oci import Content, Kind, ReferrersRef, Repository, TagRef, TagsRef
 from ..core.pull import Authority, ByDigest, Catalog, Method, Ping, Pull, RangeSpec
 from . import accept, spelling, urls
+from .authority import shown
 from .headers import Headers, only, values
 from .memo import HEADS, LONGEST_HEAD, Memo
 from .replies import PING, ROOT, Reply, refusal

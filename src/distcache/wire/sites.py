@@ -10,8 +10,8 @@ class UpstreamSite:
     """`key` is the registry host that image references name. `url.target` is the path prefix
     before `/v2/`. `aliases` are further values of `?ns=` that mean this upstream, `hosts` the
     virtual hosts of ours that stand for it. `hub`: one-part names get `library/` in front.
-    `ca` is the path of a PEM file to trust besides the system's, used by the adapters. `passthrough`:
-    clients log in there themselves. `mirrors` are asked first."""
+    `ca` is the path of a PEM file to trust besides the system's, used by the adapters.
+    `passthrough`: clients log in there themselves. `mirrors` are asked first."""
 
     key: str
     url: Url
