@@ -25,7 +25,7 @@ from . import (
     tokens,
 )
 from .config import Config
-from .effects import DiscardSpool, Effect, Level, Medium, Note, Spool
+from .effects import DeleteBlob, DiscardSpool, Effect, Level, Medium, Note, Spool
 from .events import (
     BlobCommitted,
     BlobDeleted,
@@ -108,6 +108,13 @@ class Cache:
     def explain(self, what: Named, repository: Repository, now: Time) -> Explanation:
         """What a pull of a tag, or of content under a repository, would meet."""
         return operations.explain(self._state, what, repository, now)
+
+    def would_free(self, event: Event, now: Time) -> tuple[int, int]:
+        """Blobs and bytes that would be deleted if `event` came; nothing is."""
+        after = self.fork()
+        effects = after.handle(event, now)
+        blobs_gone = sum(isinstance(effect, DeleteBlob) for effect in effects)
+        return blobs_gone, self.stats().stored_bytes - after.stats().stored_bytes
 
     def fork(self) -> Cache:
         """An independent copy, for exploration."""

@@ -1,0 +1,1 @@
+"""What the debug listener and the commands tell and do: for operators, never for clients."""

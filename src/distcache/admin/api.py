@@ -1,0 +1,237 @@
+"""The operators' questions and orders, as JSON: the same for a running server and a store at rest.
+
+Orders are `POST`. Whoever may read and write the store's directory may give them: they need
+the key that the server leaves there (`key.py`), so that no web page can have a browser give
+them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from ..configuration import units
+from ..core.events import Event, Forgotten, Pinned, Pruned
+from ..core.oci import Content, Digest, Kind, Repository, TagRef, Time
+from ..core.operations import Explanation, Image, Stats
+from ..core.operations import Named as Pinnable
+from .names import Named, Names, digest_of
+
+Tree = dict[str, Any]
+
+
+class Subject(Protocol):
+    """A cache, running or at rest."""
+
+    def stats(self) -> Stats: ...
+
+    def images(self) -> list[Image]: ...
+
+    def explain(self, what: Pinnable, repository: Repository) -> Explanation: ...
+
+    def prunable(self, order: Pruned) -> tuple[int, int]:
+        """Blobs and bytes that would go."""
+
+    def feed(self, event: Event) -> None: ...
+
+    def now(self) -> Time: ...
+
+
+class Wrong(Exception):
+    """A question that has no answer: HTTP status and a sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@frozen
+class Limits:
+    """What the configuration says of the store's size, in bytes, and of idle content, seconds."""
+
+    max_size: int | None
+    ttl: float | None
+    evict: bool
+
+
+class Api:
+    def __init__(self, subject: Subject, names: Names, limits: Limits) -> None:
+        self._subject = subject
+        self._names = names
+        self._limits = limits
+        self._questions: Mapping[str, Callable[[Mapping[str, str]], Tree]] = {
+            "status": self._status,
+            "images": self._images,
+            "why": self._why,
+            "du": self._du,
+        }
+        self._orders: Mapping[str, Callable[[Mapping[str, str]], Tree]] = {
+            "pin": lambda said: self._pin(said, keep=True),
+            "unpin": lambda said: self._pin(said, keep=False),
+            "forget": self._forget,
+            "prune": self._prune,
+        }
+
+    def ask(self, name: str, said: Mapping[str, str]) -> Tree:
+        """Raises Wrong."""
+        return self._call(self._questions, name, said)
+
+    def order(self, name: str, said: Mapping[str, str]) -> Tree:
+        """Raises Wrong."""
+        return self._call(self._orders, name, said)
+
+    def _call(
+        self,
+        known: Mapping[str, Callable[[Mapping[str, str]], Tree]],
+        name: str,
+        said: Mapping[str, str],
+    ) -> Tree:
+        if name not in known:
+            raise Wrong(404, f"no such question or order: {name}")
+        try:
+            return known[name](said)
+        except ValueError as error:
+            raise Wrong(400, str(error)) from None
+
+    def _status(self, _: Mapping[str, str]) -> Tree:
+        stats = self._subject.stats()
+        return {
+            "stored_bytes": stats.stored_bytes,
+            "stored_blobs": stats.stored_blobs,
+            "max_bytes": self._limits.max_size,
+            "fills": stats.fills,
+            "readers": stats.readers,
+            "exchanges": stats.exchanges,
+            "tags": stats.tags,
+            "pins": stats.pins,
+        }
+
+    def _images(self, said: Mapping[str, str]) -> Tree:
+        """`name` narrows it down to a repository, or to an upstream."""
+        wanted = said.get("name", "")
+        found = [self._image(image) for image in self._subject.images()]
+        return {"images": [i for i in found if _below(i["repository"], wanted)]}
+
+    def _image(self, image: Image) -> Tree:
+        return {
+            "name": self._names.write_tag(image.reference),
+            "repository": self._names.write(image.reference.repository),
+            "tag": image.reference.tag,
+            "digest": image.descriptor.content.digest,
+            "media_type": image.descriptor.media_type,
+            "held": image.held,
+            "size": image.size,
+            "alone": image.alone,
+            "checked": image.checked,
+            "used": image.used,
+            "pinned": image.pinned,
+        }
+
+    def _why(self, said: Mapping[str, str]) -> Tree:
+        named = self._named(said, "ref")
+        if named.repository is None or named.what is None:
+            raise Wrong(400, "give a tag, or a repository with a digest")
+        now = self._subject.now()
+        found = self._subject.explain(named.what, named.repository)
+        if isinstance(named.what, Content) and not found.held and not found.filling:
+            blob = Content(Kind.BLOB, named.what.digest)
+            found = self._subject.explain(blob, named.repository)
+        return {
+            "name": said["ref"],
+            "now": now,
+            "state": found.state.value,
+            "digest": None if found.descriptor is None else found.descriptor.content.digest,
+            "media_type": None if found.descriptor is None else found.descriptor.media_type,
+            "checked": found.checked,
+            "fresh_until": found.fresh_until,
+            "stale_until": found.stale_until,
+            "absent_until": found.absent_until,
+            "held": found.held,
+            "size": found.size,
+            "used": found.used,
+            "pinned": found.pinned,
+            "granted": [self._names.write(repository) for repository in found.granted],
+            "filling": None if found.filling is None else list(found.filling),
+            "asking": found.asking,
+            "answer": _sentence(found, named.repository, now),
+        }
+
+    def _du(self, said: Mapping[str, str]) -> Tree:
+        by_name: dict[str, Tree] = {}
+        for image in self._images(said)["images"]:
+            row = by_name.setdefault(
+                image["repository"],
+                {"repository": image["repository"], "tags": 0, "size": 0, "alone": 0},
+            )
+            row["tags"] += 1
+            row["size"] += image["size"]
+            row["alone"] += image["alone"]
+        rows = sorted(by_name.values(), key=lambda row: -row["size"])
+        return {"repositories": rows, **self._status({})}
+
+    def _pin(self, said: Mapping[str, str], *, keep: bool) -> Tree:
+        named = self._named(said, "ref")
+        if named.what is None:
+            raise Wrong(400, "give a tag or a digest")
+        self._subject.feed(Pinned(named.what, keep))
+        return {"ref": said["ref"], "pinned": keep}
+
+    def _forget(self, said: Mapping[str, str]) -> Tree:
+        named = self._named(said, "ref", tag=None)
+        digest = digest_of(named)
+        what: TagRef | Repository | Digest
+        if digest is not None:
+            what = digest
+        elif isinstance(named.what, TagRef):
+            what = named.what
+        else:
+            assert named.repository is not None
+            what = named.repository
+        self._subject.feed(Forgotten(what))
+        return {"ref": said["ref"], "forgotten": True}
+
+    def _prune(self, said: Mapping[str, str]) -> Tree:
+        size, idle = said.get("max_size"), said.get("older_than")
+        if size is None and idle is None:
+            raise Wrong(400, "say max_size, older_than or both")
+        if not self._limits.evict:
+            raise Wrong(409, "storage.delete.enabled is false: nothing may be deleted")
+        order = Pruned(
+            None if size is None else units.size(size),
+            None if idle is None else units.duration(idle),
+        )
+        blobs, freed = self._subject.prunable(order)
+        dry = said.get("dry_run", "") in ("1", "true", "yes")
+        if not dry:
+            self._subject.feed(order)
+        return {"blobs": blobs, "bytes": freed, "dry_run": dry}
+
+    def _named(self, said: Mapping[str, str], key: str, tag: str | None = "latest") -> Named:
+        if not said.get(key):
+            raise Wrong(400, f"say {key}")
+        return self._names.read(said[key], tag=tag)
+
+
+def _below(name: str, wanted: str) -> bool:
+    return not wanted or name == wanted or name.startswith(f"{wanted}/")
+
+
+def _sentence(found: Explanation, repository: Repository, now: Time) -> str:
+    """What a pull would meet now, for people."""
+    upstream = repository.upstream
+    if found.absent_until is not None and found.absent_until > now:
+        return f"404: {upstream} said so, and is asked again in {found.absent_until - now:.0f} s"
+    if found.descriptor is None and not found.held:
+        if found.filling is not None:
+            return "is being fetched now"
+        return f"is not held: {upstream} is asked"
+    if isinstance(found.reference, Content):
+        if repository in found.granted:
+            return "is served from disk, without asking upstream"
+        return f"is held, but {upstream} must first say that this repository has it"
+    if not found.held:
+        return f"{upstream} is asked; the content is no longer held"
+    if found.fresh_until is not None and now < found.fresh_until:
+        left = found.fresh_until - now
+        return f"is served from disk; {upstream} is asked again in {left:.0f} s"
+    return f"{upstream} is asked whether the tag has moved; if not, it is served from disk"

@@ -1,0 +1,1 @@
+"""The operators' commands. Each module has functions that typer turns into commands."""

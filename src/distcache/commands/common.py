@@ -1,0 +1,81 @@
+"""What the commands share: where the configuration is, how a result or a failure is told.
+
+Exit status: 0 well; 1 failed, or what was asked for is not there; 2 wrong usage or a wrong
+configuration.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+
+from ..admin.api import Wrong
+from ..settings import Settings, SettingsError, load
+from ..store import StoreError
+from .connection import CannotAsk, Line, connected
+
+VARIABLE = "DISTCACHE_CONFIG"
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help=f"A config.yml; else ${VARIABLE}.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable: one JSON object.")]
+
+
+def settings_of(config: Path | None) -> Settings:
+    """Of the file, or of $DISTCACHE_CONFIG, or the defaults; a wrong one ends the command."""
+    variable = os.environ.get(VARIABLE)
+    try:
+        return load(config or (Path(variable) if variable else None), os.environ)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+@contextmanager
+def line(config: Path | None) -> Iterator[Line]:
+    """To the server or the store; what goes wrong ends the command."""
+    with told(), connected(settings_of(config)) as found:
+        yield found
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Failures become a sentence and an exit status."""
+    try:
+        yield
+    except Wrong as wrong:
+        fail(str(wrong), 2 if wrong.status == 400 else 1)
+    except (CannotAsk, StoreError, OSError) as error:
+        fail(str(error), 1)
+
+
+def fail(message: str, status: int) -> NoReturn:
+    print(f"distcache: {message}", file=sys.stderr)
+    raise typer.Exit(status)
+
+
+def show(tree: Any, as_json: bool, draw: Callable[[Console], None]) -> None:
+    """`tree` as JSON, or what `draw` makes of it."""
+    if as_json:
+        print(json.dumps(tree, indent=2))
+    else:
+        draw(Console(highlight=False, soft_wrap=True))
+
+
+def size(count: int | None) -> str:
+    return "-" if count is None else decimal(count)
+
+
+def when(at: float | None) -> str:
+    if at is None:
+        return "-"
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

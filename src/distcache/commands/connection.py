@@ -1,0 +1,95 @@
+"""Whom a command talks to: the server that runs on the store, else the store itself."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import httpcore
+
+from ..admin import key
+from ..admin.api import Api, Limits, Tree, Wrong
+from ..admin.names import Names
+from ..operations.at_rest import open_at_rest
+from ..settings import Settings
+from ..store import StoreLocked
+
+TIMEOUT = 30.0
+"""Seconds for an answer of the server."""
+
+
+class CannotAsk(Exception):
+    """A sentence for the operator."""
+
+
+class Line:
+    """`ask` looks, `order` changes. Both raise Wrong, and CannotAsk."""
+
+    def __init__(
+        self,
+        ask: Callable[[str, Mapping[str, str]], Tree],
+        order: Callable[[str, Mapping[str, str]], Tree],
+        *,
+        running: bool,
+    ) -> None:
+        self.running = running
+        self._ask = ask
+        self._order = order
+
+    def ask(self, name: str, **said: str) -> Tree:
+        return self._ask(name, said)
+
+    def order(self, name: str, **said: str) -> Tree:
+        return self._order(name, said)
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[Line]:
+    """The server is found by its lock on the store. Raises CannotAsk, StoreError."""
+    names = Names(settings.sites, settings.default)
+    core = settings.core
+    limits = Limits(core.max_size, core.ttl, core.evict)
+    if not settings.root.is_dir():
+        raise CannotAsk(f"there is no store at {settings.root}")
+    try:
+        with open_at_rest(core, settings.root) as cache:
+            api = Api(cache, names, limits)
+            yield Line(api.ask, api.order, running=False)
+    except StoreLocked:
+        if settings.debug is None:
+            raise CannotAsk(
+                "a server runs on this store; give it http.debug.addr, so that it can be asked"
+            ) from None
+        yield _remote(settings)
+
+
+def _remote(settings: Settings) -> Line:
+    assert settings.debug is not None
+    base = f"http://{settings.debug.authority}/api/v1/"
+    secret = key.read(settings.root)
+
+    def call(method: str, name: str, said: Mapping[str, str]) -> Tree:
+        headers = {"Authorization": f"Bearer {secret}"} if method == "POST" and secret else {}
+        url = f"{base}{name}?{urlencode(said)}"
+        limits = {"connect": TIMEOUT, "read": TIMEOUT, "write": TIMEOUT}
+        try:
+            answer = httpcore.request(method, url, headers=headers, extensions={"timeout": limits})
+        except httpcore.NetworkError as error:
+            raise CannotAsk(
+                f"the server's debug listener at {base} cannot be asked: {error}"
+            ) from None
+        tree = _object(answer.content)
+        if answer.status != 200:
+            raise Wrong(answer.status, str(tree.get("error", f"the server says {answer.status}")))
+        return tree
+
+    return Line(lambda n, s: call("GET", n, s), lambda n, s: call("POST", n, s), running=True)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        tree = json.loads(body)
+    except ValueError:
+        return {}
+    return tree if isinstance(tree, dict) else {}

@@ -1,0 +1,83 @@
+"""`ls`, `why`, `du`: what is held, and what a pull would meet."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .common import ConfigOption, JsonOption, line, show, size, when
+
+Below = Annotated[str, typer.Argument(metavar="[NAME]", help="A repository, or what is below it.")]
+Reference = Annotated[
+    str, typer.Argument(metavar="REF", help="docker.io/library/alpine:3, or NAME@DIGEST.")
+]
+
+
+def ls(name: Below = "", config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List tags: what they resolve to, what they weigh, when they were last used."""
+    with line(config) as cache:
+        tree = cache.ask("images", name=name)
+
+    def draw(console: Console) -> None:
+        table = Table("tag", "digest", "size", "last used", "checked", "", box=None)
+        for image in tree["images"]:
+            marks = ["pinned"] if image["pinned"] else []
+            marks += [] if image["held"] else ["not held"]
+            table.add_row(
+                image["name"],
+                image["digest"].partition(":")[2][:12],
+                size(image["size"]),
+                when(image["used"]),
+                when(image["checked"]),
+                " ".join(marks),
+            )
+        console.print(table)
+
+    show(tree, as_json, draw)
+
+
+def why(ref: Reference, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Say what a pull of REF would be answered now, and why."""
+    with line(config) as cache:
+        tree = cache.ask("why", ref=ref)
+
+    def draw(console: Console) -> None:
+        console.print(f"{ref} {tree['answer']}", markup=False)
+        facts = Table.grid(padding=(0, 2))
+        for name, value in (
+            ("state", tree["state"]),
+            ("resolves to", tree["digest"] or "-"),
+            ("last checked", when(tree["checked"])),
+            ("fresh until", when(tree["fresh_until"])),
+            ("usable while upstream fails until", when(tree["stale_until"])),
+            ("held", f"yes, {size(tree['size'])}" if tree["held"] else "no"),
+            ("last used", when(tree["used"])),
+            ("pinned", "yes" if tree["pinned"] else "no"),
+            ("may be served as", ", ".join(tree["granted"]) or "-"),
+        ):
+            facts.add_row(name, value)
+        if tree["filling"] is not None:
+            have, whole = tree["filling"]
+            facts.add_row("being fetched", f"{size(have)} of {size(whole)}")
+        console.print(facts)
+
+    show(tree, as_json, draw)
+
+
+def du(name: Below = "", config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Say how much each repository takes. Layers that images share count for each of them."""
+    with line(config) as cache:
+        tree = cache.ask("du", name=name)
+
+    def draw(console: Console) -> None:
+        table = Table("repository", "tags", "size", "its own alone", box=None)
+        for row in tree["repositories"]:
+            table.add_row(
+                row["repository"], str(row["tags"]), size(row["size"]), size(row["alone"])
+            )
+        console.print(table)
+        cap = "" if tree["max_bytes"] is None else f" of {size(tree['max_bytes'])}"
+        console.print(f"{tree['stored_blobs']} blobs, {size(tree['stored_bytes'])}{cap}")
+
+    show(tree, as_json, draw)
