@@ -37,10 +37,10 @@ class Line:
         self._ask = ask
         self._order = order
 
-    def ask(self, name: str, **said: str) -> Tree:
+    def ask(self, name: str, /, **said: str) -> Tree:
         return self._ask(name, said)
 
-    def order(self, name: str, **said: str) -> Tree:
+    def order(self, name: str, /, **said: str) -> Tree:
         return self._order(name, said)
 
 
@@ -70,7 +70,9 @@ def _remote(settings: Settings) -> Line:
     secret = key.read(settings.root)
 
     def call(method: str, name: str, said: Mapping[str, str]) -> Tree:
-        headers = {"Authorization": f"Bearer {secret}"} if method == "POST" and secret else {}
+        headers: dict[bytes | str, bytes | str] = {}
+        if method == "POST" and secret:
+            headers["Authorization"] = f"Bearer {secret}"
         url = f"{base}{name}?{urlencode(said)}"
         limits = {"connect": TIMEOUT, "read": TIMEOUT, "write": TIMEOUT}
         try:

@@ -1,0 +1,107 @@
+"""`verify`, `import`: the bytes on disk."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..operations.importing import Imported, NotARegistry, import_registry
+from ..store import StoreLocked, open_store
+from ..store.verifying import stored_digests, verify_file
+from .common import ConfigOption, JsonOption, fail, line, settings_of, show, size, told
+
+
+def verify(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what is wrong; drop nothing.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read everything that is stored and drop what is not what its name says.
+
+    Works while the server runs. Exit status 1 when something was wrong."""
+    settings = settings_of(config)
+    wrong: list[str] = []
+    with told():
+        found = stored_digests(settings.root)
+        with _progress(disabled=as_json) as progress:
+            task = progress.add_task("verifying", total=sum(found.values()))
+            for digest in found:
+                if not verify_file(settings.root, digest, lambda n: progress.advance(task, n)):
+                    wrong.append(digest)
+    if wrong and not dry_run:
+        with line(config) as cache:
+            for digest in wrong:
+                cache.order("forget", ref=digest)
+    tree = {"checked": len(found), "bytes": sum(found.values()), "wrong": wrong}
+
+    def draw(console: object) -> None:
+        for digest in wrong:
+            print(f"wrong: {digest}" + ("" if dry_run else ", dropped"))
+        print(f"{len(found)} blobs, {size(sum(found.values()))} read; {len(wrong)} wrong")
+
+    show(tree, as_json, draw)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def import_(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The registry's rootdirectory.")],
+    upstream: Annotated[
+        str | None, typer.Option(help="Whose content it is; else the default upstream's.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take over the storage directory of a registry:2 or registry:3.
+
+    Every blob is hashed; blobs are hard-linked where the file system allows it. DIR is not
+    changed. The server must not run. Exit status 1 when something had to be left out."""
+    settings = settings_of(config)
+    key = upstream or settings.default
+    if key not in settings.sites:
+        fail(f"{key} is not an upstream of this configuration", 2)
+    with told():
+        try:
+            store = open_store(settings.root)
+        except StoreLocked:
+            fail("the server runs on this store: stop it first", 1)
+        try:
+            with _progress(disabled=as_json) as progress:
+                task = progress.add_task("importing", total=None)
+
+                def step(done: Imported) -> None:
+                    progress.update(task, completed=done.size)
+
+                done = import_registry(directory, store, key, step)
+        except NotARegistry as error:
+            fail(str(error), 2)
+        finally:
+            store.close()
+    tree = {
+        "repositories": done.repositories,
+        "tags": done.tags,
+        "blobs": done.blobs,
+        "linked": done.linked,
+        "bytes": done.size,
+        "left_out": [{"path": str(w.path), "reason": w.reason} for w in done.wrong],
+    }
+
+    def draw(console: object) -> None:
+        for left in done.wrong:
+            print(f"left out: {left.path}: {left.reason}")
+        print(
+            f"{done.repositories} repositories, {done.tags} tags, {done.blobs} blobs "
+            f"({done.linked} of them linked), {size(done.size)}"
+        )
+
+    show(tree, as_json, draw)
+    if done.wrong:
+        raise typer.Exit(1)
+
+
+def _progress(*, disabled: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    return Progress(*columns, TimeRemainingColumn(), disable=disabled, transient=True)
