@@ -1,0 +1,102 @@
+"""What is in contrib/ belongs to this program: names of metrics, keys of configurations, paths."""
+
+import configparser
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from distcache.core.decision import HIT
+from distcache.core.oci import Repository, TagRef
+from distcache.core.pull import Method, Pull
+from distcache.metrics import Gauges, Meter, names
+from distcache.settings import load
+
+CONTRIB = Path(__file__).parent.parent / "contrib"
+CONFIGURATIONS = ["systemd/config.yml", "container/config.yml"]
+METRIC = re.compile(r"\b(?:distcache|registry_proxy)_[a-z_]+\b")
+
+
+def told() -> set[str]:
+    """Every metric's name that a server which has seen everything tells."""
+    gauges = Gauges(1, 1, 1, 1, 1, 1, 1, 0.0, 0, 0, 0, {"docker.io": (1, 2)})
+    meter = Meter(lambda: gauges)
+    meter.answered(Pull(Method.GET, TagRef(Repository("a", "b"), "c")), HIT, 200, 1, 0.1)
+    meter.asked("docker.io", "200", 0.1)
+    meter.received("docker.io", "blob", 1)
+    return names(meter.collect())
+
+
+def used(text: str) -> set[str]:
+    return set(METRIC.findall(text))
+
+
+def documents(name: str) -> list[Any]:
+    return list(yaml.safe_load_all((CONTRIB / name).read_text()))
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
+    dashboard = json.loads((CONTRIB / "grafana" / "dashboard.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(queries) > 10
+    for query in queries:
+        assert used(query)
+        assert used(query) <= told(), query
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_the_alerts_ask_for_metrics_that_there_are() -> None:
+    (rules,) = documents("prometheus/alerts.yml")
+    for rule in rules["groups"][0]["rules"]:
+        assert used(rule["expr"])
+        assert used(rule["expr"]) <= told(), rule["alert"]
+        assert rule["annotations"]["summary"]
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_configurations_are_read_without_a_warning(name: str) -> None:
+    settings = load(CONTRIB / name, {})
+    assert settings.warnings == ()
+    assert settings.default == "docker.io"
+
+
+def test_the_cluster_s_configuration_is_read_too(tmp_path: Path) -> None:
+    parts = documents("kubernetes/cache.yaml")
+    (held,) = [part for part in parts if part["kind"] == "ConfigMap"]
+    (tmp_path / "config.yml").write_text(held["data"]["config.yml"])
+    settings = load(tmp_path / "config.yml", {})
+    assert settings.warnings == ()
+    (workload,) = [part for part in parts if part["kind"] == "StatefulSet"]
+    container = workload["spec"]["template"]["spec"]["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports["registry"] == settings.port
+    assert settings.debug is not None
+    assert ports["debug"] == settings.debug.port
+    (service,) = [part for part in parts if part["kind"] == "Service"]
+    node_port = service["spec"]["ports"][0]["nodePort"]
+    hosts, _ = documents("kubernetes/nodes.yaml")
+    assert f"127.0.0.1:{node_port}" in hosts["data"]["write.sh"]
+    listed = [line.split()[0] for line in hosts["data"]["upstreams"].splitlines()]
+    assert listed == list(settings.sites)
+
+
+def test_the_grace_is_longer_than_a_drain() -> None:
+    settings = load(CONTRIB / "container/config.yml", {})
+    (compose,) = documents("container/compose.yml")
+    (service,) = compose["services"].values()
+    assert int(service["stop_grace_period"].rstrip("s")) > settings.drain
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(CONTRIB / "systemd" / "distcache.service")
+    assert int(unit["Service"]["TimeoutStopSec"]) > settings.drain
+    assert unit["Service"]["ExecStart"].endswith("/etc/distcache/config.yml")
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    text = (CONTRIB / "container" / "Containerfile").read_text()
+    assert re.search(r"^USER 10001$", text, re.M)
+    (workload,) = [p for p in documents("kubernetes/cache.yaml") if p["kind"] == "StatefulSet"]
+    assert workload["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 10001
