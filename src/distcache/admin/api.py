@@ -13,7 +13,7 @@ from attrs import frozen
 from ..configuration import units
 from ..core.events import Event, Forgotten, Pinned, Pruned
 from ..core.oci import Content, Digest, Kind, Repository, TagRef, Time
-from ..core.operations import Explanation, Image, Stats
+from ..core.operations import Explanation, Filling, Image, Reach, Stats
 from ..core.operations import Named as Pinnable
 from .names import Named, Names, digest_of
 
@@ -28,6 +28,10 @@ class Subject(Protocol):
     def images(self) -> list[Image]: ...
 
     def explain(self, what: Pinnable, repository: Repository) -> Explanation: ...
+
+    def fillings(self) -> list[Filling]: ...
+
+    def reach(self) -> list[Reach]: ...
 
     def prunable(self, order: Pruned) -> tuple[int, int]:
         """Blobs and bytes that would go."""
@@ -64,6 +68,8 @@ class Api:
             "images": self._images,
             "why": self._why,
             "du": self._du,
+            "fills": self._fills,
+            "upstreams": self._upstreams,
         }
         self._orders: Mapping[str, Callable[[Mapping[str, str]], Tree]] = {
             "pin": lambda said: self._pin(said, keep=True),
@@ -168,6 +174,33 @@ class Api:
             row["alone"] += image["alone"]
         rows = sorted(by_name.values(), key=lambda row: -row["size"])
         return {"repositories": rows, **self._status({})}
+
+    def _fills(self, _: Mapping[str, str]) -> Tree:
+        return {"fills": [self._filling(one) for one in self._subject.fillings()]}
+
+    def _filling(self, one: Filling) -> Tree:
+        return {
+            "digest": one.content.digest,
+            "kind": one.content.kind.value,
+            "repository": self._names.write(one.repository),
+            "state": one.state,
+            "have": one.have,
+            "size": one.size,
+            "readers": one.readers,
+        }
+
+    def _upstreams(self, _: Mapping[str, str]) -> Tree:
+        found = [
+            {
+                "upstream": one.upstream,
+                "remaining": one.remaining,
+                "limit": one.limit,
+                "limited_until": one.limited_until,
+                "resting_mirrors": list(one.resting),
+            }
+            for one in self._subject.reach()
+        ]
+        return {"upstreams": found}
 
     def _pin(self, said: Mapping[str, str], *, keep: bool) -> Tree:
         named = self._named(said, "ref")

@@ -55,7 +55,7 @@ from .fills import Fill, FillState
 from .fingerprint import fingerprint
 from .inventory import BlobStored, GrantStored, Inventory, PinStored, TagStored
 from .oci import Content, Digest, Kind, Repository, Time
-from .operations import Explanation, Image, Named, Stats
+from .operations import Explanation, Filling, Image, Named, Reach, Stats
 from .problems import TOO_SLOW, Failure
 from .pull import ByDigest, Catalog, Ping
 from .state import FillKey, Look, Owner, Relay, State
@@ -104,6 +104,14 @@ class Cache:
     def images(self) -> list[Image]:
         """Every tag that is known."""
         return operations.images(self._state)
+
+    def fillings(self) -> list[Filling]:
+        """The transfers under way."""
+        return operations.fillings(self._state)
+
+    def reach(self, now: Time) -> list[Reach]:
+        """How the upstreams are to be reached."""
+        return operations.reach(self._state, now)
 
     def explain(self, what: Named, repository: Repository, now: Time) -> Explanation:
         """What a pull of a tag, or of content under a repository, would meet."""

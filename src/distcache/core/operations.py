@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from . import blobs, eviction, freshness, tags
+from . import blobs, eviction, fills, freshness, policy, tags
 from .effects import Journal
 from .inventory import GrantDropped, PinDropped, PinStored
 from .oci import Content, Descriptor, Digest, Kind, Reference, Repository, TagRef, Time
@@ -187,6 +187,8 @@ def _state(state: State, named: Named, now: Time) -> TagState:
         if isinstance(named, TagRef)
         else 0.0
     )
+    if isinstance(named, TagRef) and policy.immutable(state, named):
+        return tag.state
     if tag.state is TagState.FRESH and not freshness.is_fresh(tag.checked, ttl, now):
         return TagState.STALE
     return tag.state
@@ -231,3 +233,61 @@ def _revoke(state: State, repository: Repository, content: Content) -> None:
     else:
         del state.grants[content]
     state.emit(Journal(GrantDropped(repository, content)))
+
+
+@frozen
+class Filling:
+    """A transfer under way: bytes there, bytes in all (None: not announced), clients that read
+    along; `state` as its machine has it."""
+
+    content: Content
+    repository: Repository
+    state: str
+    have: int
+    size: int | None
+    readers: int
+
+
+@frozen
+class Reach:
+    """How an upstream is to be reached: what is left of its quota, what of it there was, and
+    until when it said not to be asked. `resting`: mirrors that are passed over now."""
+
+    upstream: str
+    remaining: int | None
+    limit: int | None
+    limited_until: Time | None
+    resting: tuple[int, ...]
+
+
+def fillings(state: State) -> list[Filling]:
+    return [
+        Filling(
+            fills.content_of(key),
+            fill.repository,
+            fill.state.value,
+            fill.have,
+            fill.size,
+            len(fill.readers),
+        )
+        for key, fill in state.fills.items()
+    ]
+
+
+def reach(state: State, now: Time) -> list[Reach]:
+    found = []
+    for upstream in state.config.upstreams:
+        reading = state.quotas.get(upstream)
+        current = reading is not None and now < reading.at + reading.quota.window
+        until = state.limited.get(upstream)
+        resting = [i for (key, i), h in state.mirrors.items() if key == upstream and h.until > now]
+        found.append(
+            Reach(
+                upstream,
+                reading.quota.remaining if reading is not None and current else None,
+                reading.quota.limit if reading is not None and current else None,
+                until if until is not None and until > now else None,
+                tuple(sorted(resting)),
+            )
+        )
+    return found

@@ -11,7 +11,7 @@ from ..core.effects import DeleteBlob, Effect, Journal
 from ..core.events import BlobDeleted, Event, StoreFailed, StoreOperation
 from ..core.inventory import Record
 from ..core.oci import Repository, Time
-from ..core.operations import Explanation, Image, Named, Stats
+from ..core.operations import Explanation, Filling, Image, Named, Reach, Stats
 from ..store import Store, StoreError, open_store
 
 
@@ -30,6 +30,12 @@ class AtRest:
 
     def explain(self, what: Named, repository: Repository) -> Explanation:
         return self._cache.explain(what, repository, self.now())
+
+    def fillings(self) -> list[Filling]:
+        return self._cache.fillings()
+
+    def reach(self) -> list[Reach]:
+        return self._cache.reach(self.now())
 
     def prunable(self, order: Event) -> tuple[int, int]:
         """Blobs and bytes that would go."""

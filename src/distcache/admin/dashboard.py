@@ -1,0 +1,236 @@
+"""The dashboard: one page, made here, that works without its script and shows no secret.
+
+Everything that comes from outside is escaped. The page may load its own style and script and
+nothing else, runs no other script, and sends its one form to itself (Content-Security-Policy).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from html import escape
+from importlib.resources import files
+from urllib.parse import quote
+
+from rich.filesize import decimal
+
+from ..core.oci import Time
+from ..wire.replies import Reply
+from .api import Api, Wrong
+from .recent import Recent
+
+HEADERS = (
+    ("Cache-Control", "no-store"),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("Referrer-Policy", "no-referrer"),
+)
+TOP = 10
+
+
+class Dashboard:
+    def __init__(
+        self,
+        api: Api,
+        recent: Recent,
+        traffic: Callable[[], tuple[int, int, int, int]],
+        now: Callable[[], Time],
+    ) -> None:
+        """`traffic`: pulls, hits, bytes sent to clients, bytes received from upstreams."""
+        self._api = api
+        self._recent = recent
+        self._traffic = traffic
+        self._now = now
+        static = files(__package__) / "static"
+        self._css = (static / "dashboard.css").read_bytes()
+        self._js = (static / "dashboard.js").read_bytes()
+
+    def pages(self) -> Mapping[str, Callable[[Mapping[str, str]], Reply]]:
+        return {
+            "/": self._page,
+            "/live": lambda _: _html(self._live()),
+            "/dashboard.css": lambda _: Reply(200, self._css, "text/css", HEADERS),
+            "/dashboard.js": lambda _: Reply(200, self._js, "text/javascript", HEADERS),
+        }
+
+    def _page(self, said: Mapping[str, str]) -> Reply:
+        ref = said.get("ref", "")
+        found = self._why(ref) if ref else ""
+        return _html(
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            '<title>distcache</title><link rel="stylesheet" href="/dashboard.css">'
+            '<script src="/dashboard.js" defer></script></head><body>'
+            '<header><h1>distcache</h1><span id="state" class="dim" role="status">as of now</span>'
+            '<span class="dim">a pull-through cache</span></header><main>'
+            '<section class="wide" aria-label="Search"><form action="/" method="get" role="search">'
+            '<label for="ref">What would a pull get?</label>'
+            f'<input id="ref" name="ref" value="{escape(ref)}" spellcheck="false" '
+            'autocapitalize="none" placeholder="docker.io/library/alpine:3">'
+            f"<button>Why</button></form>{found}</section></main>"
+            f'<main id="live">{self._live()}</main></body></html>'
+        )
+
+    def _why(self, ref: str) -> str:
+        try:
+            said = self._api.ask("why", {"ref": ref})
+        except Wrong as wrong:
+            return f'<p class="bad">{escape(str(wrong))}</p>'
+        facts = {
+            "state": said["state"],
+            "resolves to": said["digest"],
+            "last checked": _ago(said["checked"], self._now()),
+            "held": decimal(said["size"]) if said["held"] else "no",
+            "last used": _ago(said["used"], self._now()),
+            "pinned": "yes" if said["pinned"] else "no",
+            "may be served as": ", ".join(said["granted"]),
+        }
+        rows = "".join(
+            f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
+            for name, value in facts.items()
+            if value
+        )
+        return f'<p><b>{escape(ref)}</b> {escape(said["answer"])}</p><dl class="facts">{rows}</dl>'
+
+    def _live(self) -> str:
+        return "".join(
+            (
+                self._numbers(),
+                self._fills(),
+                self._upstreams(),
+                self._top(),
+                self._images(),
+                self._errors(),
+            )
+        )
+
+    def _numbers(self) -> str:
+        status = self._api.ask("status", {})
+        pulls, hits, sent, received = self._traffic()
+        cap = status["max_bytes"]
+        share = f"{100 * hits / pulls:.0f} %" if pulls else "-"
+        numbers = {
+            "pulls answered without upstream": share,
+            "pulls": f"{pulls:,}",
+            "sent to clients": decimal(sent),
+            "from upstreams": decimal(received),
+            "saved": decimal(max(0, sent - received)),
+            "being answered": str(status["exchanges"]),
+            "stored": decimal(status["stored_bytes"]),
+            "blobs": f"{status['stored_blobs']:,}",
+        }
+        cells = "".join(
+            f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in numbers.items()
+        )
+        disk = ""
+        if cap is not None:
+            used = status["stored_bytes"]
+            disk = (
+                f'<p><label for="disk">{decimal(used)} of {decimal(cap)}</label> '
+                f'<progress id="disk" max="{cap}" value="{min(used, cap)}"></progress></p>'
+            )
+        return _section("Now", f'<dl class="numbers">{cells}</dl>{disk}', wide=True)
+
+    def _fills(self) -> str:
+        rows = []
+        for one in self._api.ask("fills", {})["fills"]:
+            whole = one["size"]
+            bar = (
+                f'<progress max="{whole}" value="{one["have"]}" '
+                f'aria-label="{escape(one["digest"][:19])}"></progress>'
+                if whole
+                else ""
+            )
+            amount = decimal(one["have"]) + (f" of {decimal(whole)}" if whole else "")
+            rows.append(
+                f'<tr><td class="name">{escape(one["repository"])}<br>'
+                f'<span class="dim">{escape(one["digest"][:19])} {escape(one["state"])}</span></td>'
+                f'<td>{bar}</td><td class="n">{amount}</td><td class="n">{one["readers"]}</td></tr>'
+            )
+        head = ("what", "", "n:bytes", "n:clients")
+        return _section("Transfers under way", _table(head, rows, "None."))
+
+    def _upstreams(self) -> str:
+        rows = []
+        for one in self._api.ask("upstreams", {})["upstreams"]:
+            quota = f"{one['remaining']} of {one['limit']}" if one["limit"] is not None else "-"
+            trouble = []
+            if one["limited_until"] is not None:
+                trouble.append(f"limits us for {one['limited_until'] - self._now():.0f} s more")
+            if one["resting_mirrors"]:
+                numbers = ", ".join(str(n + 1) for n in one["resting_mirrors"])
+                trouble.append(f"mirror {numbers} is passed over")
+            words = escape("; ".join(trouble)) or '<span class="good">well</span>'
+            rows.append(
+                f'<tr><td class="name">{escape(one["upstream"])}</td><td class="n">{quota}</td>'
+                f"<td>{words}</td></tr>"
+            )
+        return _section("Upstreams", _table(("upstream", "n:quota left", ""), rows, "None."))
+
+    def _top(self) -> str:
+        rows = [
+            f'<tr><td class="name">{escape(name)}</td><td class="n">{count.pulls:,}</td>'
+            f'<td class="n">{100 * count.hits / count.pulls:.0f} %</td>'
+            f'<td class="n">{decimal(count.sent)}</td></tr>'
+            for name, count in self._recent.top(TOP)
+        ]
+        head = ("repository", "n:pulls", "n:hits", "n:sent")
+        return _section("Most asked for", _table(head, rows, "Nothing was pulled yet."))
+
+    def _images(self) -> str:
+        held = [i for i in self._api.ask("images", {})["images"] if i["used"] is not None]
+        held.sort(key=lambda image: -image["used"])
+        rows = [
+            f'<tr><td class="name"><a href="/?ref={escape(_quoted(i["name"]))}">'
+            f'{escape(i["name"])}</a></td><td class="n">{decimal(i["size"])}</td>'
+            f'<td class="n">{_ago(i["used"], self._now())}</td></tr>'
+            for i in held[:TOP]
+        ]
+        head = ("image", "n:size", "n:last used")
+        return _section("Last used", _table(head, rows, "Nothing is held yet."))
+
+    def _errors(self) -> str:
+        rows = [
+            f'<tr><td class="n">{_ago(one.at, self._now())}</td><td class="n">{one.status}</td>'
+            f'<td class="name">{escape(one.what)}<br><span class="dim">{escape(one.reason)}</span>'
+            "</td></tr>"
+            for one in list(self._recent.errors)[:TOP]
+        ]
+        head = ("n:when", "n:status", "what and why")
+        return _section("Recent errors", _table(head, rows, "None."), wide=True)
+
+
+def _section(title: str, body: str, *, wide: bool = False) -> str:
+    kind = ' class="wide"' if wide else ""
+    return f"<section{kind}><h2>{escape(title)}</h2>{body}</section>"
+
+
+def _table(head: Iterable[str], rows: list[str], nothing: str) -> str:
+    """Columns named `n:…` hold numbers."""
+    if not rows:
+        return f'<p class="dim">{escape(nothing)}</p>'
+    cells = "".join(
+        f'<th scope="col" class="n">{escape(name[2:])}</th>'
+        if name.startswith("n:")
+        else f'<th scope="col">{escape(name)}</th>'
+        for name in head
+    )
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _ago(at: float | None, now: float) -> str:
+    if at is None:
+        return ""
+    seconds = max(0.0, now - at)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="/:@")
+
+
+def _html(text: str) -> Reply:
+    return Reply(200, text.encode(), "text/html; charset=utf-8", HEADERS)
