@@ -1,5 +1,6 @@
 import json
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from attrs import evolve
@@ -18,6 +19,7 @@ from distcache.wire.challenge import (
     token_request,
     trusted,
 )
+from distcache.wire.outgoing import IdentityToken
 from distcache.wire.urls import Url, parse
 from tests.wire.samples import GHCR, HUB, LOCAL, NOON
 
@@ -141,6 +143,46 @@ def test_without_credentials_a_token_is_asked_for_anonymously() -> None:
 def test_the_realms_own_query_is_kept_and_values_are_encoded() -> None:
     request = token_request(bearer("https://auth.docker.io/t?a=b", 'A & "B"\r\n', ""), None)
     assert request.url.target == "/t?a=b&service=A%20%26%20%22B%22%0D%0A"
+
+
+IDENTITY = IdentityToken(Secret("refresh+/="))
+
+
+def test_an_identity_token_is_changed_for_an_access_token_by_post() -> None:
+    challenge = bearer(REALM, "registry.docker.io", f"{PULL} r:b:pull")
+    request = token_request(challenge, IDENTITY)
+    assert (request.method, request.url) == ("POST", Url("https", "auth.docker.io", 443, "/token"))
+    assert parse_qs(request.body.decode(), strict_parsing=True) == {
+        "grant_type": ["refresh_token"],
+        "client_id": ["distcache"],
+        "service": ["registry.docker.io"],
+        "scope": [f"{PULL} r:b:pull"],
+        "refresh_token": ["refresh+/="],
+    }
+    fields = dict(request.headers)
+    assert fields[b"Content-Type"] == b"application/x-www-form-urlencoded"
+    assert fields[b"Content-Length"] == str(len(request.body)).encode()
+    assert b"Authorization" not in fields
+
+
+def test_a_scope_and_a_service_that_upstream_did_not_name_are_not_sent() -> None:
+    body = token_request(bearer(REALM), IDENTITY).body
+    assert b"scope" not in body
+    assert b"service" not in body
+
+
+def test_a_foreign_realm_sees_no_identity_token() -> None:
+    (challenge,) = parsed('Bearer realm="https://example.com/token",service="x"')
+    request = token_request(challenge, IDENTITY)
+    assert (request.method, request.body) == ("GET", b"")
+    assert request == token_request(challenge, None)
+
+
+def test_an_identity_token_is_not_shown() -> None:
+    request = token_request(bearer(REALM, "s", PULL), IDENTITY)
+    for value in (request, IDENTITY):
+        assert "refresh+" not in repr(value)
+        assert "refresh%2B" not in repr(value)
 
 
 def answered(answer: Any, status: int = 200) -> Grant | Refusal:

@@ -403,3 +403,22 @@ def test_head_of_a_later_http_is_refused_without_a_body() -> None:
     assert isinstance(said, Reject)
     response, body = heard(wire.reply(said.reply, NOON), "HEAD")
     assert (response.status_code, body) == (505, b"")
+
+
+@pytest.mark.parametrize("cut", [0, 30, 47, 48])
+def test_a_field_in_two_lines_is_refused(cut: int) -> None:
+    raw = b"GET /v2/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\n chunked\r\n\r\n"
+    wire = fed(raw[:cut]) if cut else ServerWire()
+    if cut:
+        assert wire.next() is Signal.NEED_DATA
+    wire.receive(raw[cut:])
+    said = wire.next()
+    assert isinstance(said, Reject)
+    response, _ = heard(wire.reply(said.reply, NOON))
+    assert response.status_code == 400
+
+
+def test_a_body_with_indented_lines_is_not_a_folded_field() -> None:
+    raw = b"POST /v2/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n{\n 1}"
+    _, request = requested(raw)
+    assert request.method == b"POST"

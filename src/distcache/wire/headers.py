@@ -18,8 +18,17 @@ LONGEST_DELAY = 7 * 24 * 3600
 """Seconds. A longer Retry-After is taken as this: no limit that registries set lasts longer."""
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}", re.A)
+_FOLD = re.compile(rb"\n[ \t]")
+_HEAD_END = re.compile(rb"\n\r?\n")
 _SENDABLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _LIST_MEMBER = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+', re.S)
+
+
+def folded(message: bytes) -> bool:
+    """Whether a field of the header, or of as much of it as there is, goes on in a second line.
+    A server may join them or refuse (RFC 9112 §5.2); a proxy in front that takes the first line
+    alone would see another message, so they are refused."""
+    return _FOLD.search(_HEAD_END.split(message, maxsplit=1)[0]) is not None
 
 
 def values(headers: Headers, name: bytes) -> list[str]:

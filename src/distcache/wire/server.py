@@ -23,6 +23,7 @@ from ..core.effects import AnswerHead, Code
 from ..core.pull import Pull
 from . import answers, plain, urls
 from .answers import Answer
+from .headers import folded
 from .plain import Request as Request
 from .replies import Reply, refusal
 
@@ -115,6 +116,11 @@ class ServerWire:
             self._begin_again()
         if self._plain is not None and self._plain.begun:
             return Signal.CLOSED
+        if self._clean and not self._eof and self._input == b"\r":
+            return Signal.NEED_DATA
+        if self._clean and self._input.startswith(b"\r\n"):
+            # Old clients end a body with a line end too many (RFC 9112 §2.2).
+            self._input = self._input[2:]
         if self._clean and self._input and (known := self._known()) is not None:
             return known
         if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
@@ -230,9 +236,12 @@ class ServerWire:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             if self._input:
                 self._clean = False
-                room = HEADER_LIMIT + 1 - len(self._h11.trailing_data[0])
-                self._h11.receive_data(self._input[:room])
-                self._input = self._input[room:]
+                before = self._h11.trailing_data[0]
+                room = HEADER_LIMIT + 1 - len(before)
+                data, self._input = self._input[:room], self._input[room:]
+                if self._h11.their_state is h11.IDLE and folded(before + data):
+                    raise h11.RemoteProtocolError("a folded field")
+                self._h11.receive_data(data)
             elif self._eof:
                 self._eof_passed_on = True
                 self._h11.receive_data(b"")
