@@ -11,7 +11,7 @@ from attrs import frozen
 
 from . import acceptance, blobs, calls, fills, freshness, grants, policy
 from .calls import Call
-from .effects import DiscardSpool, Journal, Level, Medium, Note, Spool
+from .effects import DiscardSpool, Journal, Medium, Spool
 from .events import UpstreamHead
 from .grants import UNHELPFUL
 from .inventory import TagDropped, TagStored
@@ -242,9 +242,6 @@ def _confirm(state: State, reference: Reference, descriptor: Descriptor, now: Ti
     same = old is not None and old.content == descriptor.content
     if old is not None and not same and (previous is None or fills.held(state, old.content)):
         previous = (old, tag.checked)
-    if old is not None and not same and policy.immutable(state, reference):
-        fields = (("tag", f"{reference.repository.name}:{getattr(reference, 'tag', '')}"),)
-        state.emit(Note(Level.WARNING, "upstream has moved a tag that is not to move", fields))
     _unpoint(state, reference, tag)
     _point(state, reference, Tag(after, descriptor, now, previous, tag.journalled, tag.etag))
     grants.grant(state, reference.repository, descriptor.content)
