@@ -8,13 +8,14 @@ stored manifests that name it, and only a blob without parents stands in the LRU
 from enum import Enum
 from heapq import heappush
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from .effects import Journal
 from .inventory import BlobStored, BlobUsed
 from .oci import Content, Digest, Document, Kind, Time
 from .state import State
 from .tables import step
+from .values import evolve
 
 
 class BlobState(Enum):

@@ -8,17 +8,18 @@ head or one failure; a body after that is the owner's affair.
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from . import tokens
 from .effects import CancelFetch, Fetch, Spool, UpstreamRequest
 from .events import Cause, Challenge, Location, Secret, UpstreamHead
 from .oci import Content, Reference, Repository, Time
-from .problems import Failure
+from .problems import NOT_ASKED, Failure
 from .pull import Method
 from .state import Owner, State
 from .tables import step
 from .tokens import TokenKey
+from .values import evolve
 
 REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -51,7 +52,7 @@ TRANSITIONS = {
 }
 
 
-@frozen
+@frozen(slots=False)
 class Call:
     """`fetch` is the request under way, `token` the key its bearer token has, or will have.
     `challenges`, `hops` and `resent` bound the detours."""
@@ -79,7 +80,10 @@ Verdict = UpstreamHead | Failure | None
 def start(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     """Begin; a failure when it is known at once that it cannot succeed."""
     assert owner not in state.calls, owner
-    return _send(state, owner, call, now)
+    failure = _send(state, owner, call, now)
+    if failure is not None:
+        del state.calls[owner]
+    return failure
 
 
 def on_head(state: State, owner: Owner, head: UpstreamHead, now: Time) -> Verdict:
@@ -106,9 +110,12 @@ def on_failed(state: State, owner: Owner, cause: Cause, now: Time) -> Verdict:
     return Failure(cause=cause)
 
 
-def on_token(state: State, owner: Owner, secret: Secret) -> None:
+def on_token(state: State, owner: Owner, secret: Secret) -> Failure | None:
     """The token that the call waited for is there; it is used at once, however short-lived."""
+    if state.config.offline:
+        return NOT_ASKED
     _ask(state, owner, state.calls[owner], secret)
+    return None
 
 
 def finish(state: State, owner: Owner) -> None:
@@ -130,6 +137,10 @@ def ended(state: State, owner: Owner) -> None:
 
 
 def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
+    """Ask, or wait for a token; a failure when neither can be."""
+    state.calls[owner] = call
+    if state.config.offline:
+        return NOT_ASKED
     challenge = state.schemes.get(call.repository)
     abroad = call.location is not None and not call.location.same_origin
     if challenge is None or abroad:
@@ -141,7 +152,6 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     key = TokenKey(call.repository.upstream, challenge)
     known = tokens.want(state, key, owner, now)
     if isinstance(known, Failure):
-        state.calls.pop(owner, None)
         return known
     call = evolve(call, token=key)
     if known is None:

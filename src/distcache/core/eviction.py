@@ -7,14 +7,13 @@ Cost: O(log n) a unit, plus its own size; what is passed over is put back.
 
 from heapq import heappop, heappush
 
-from attrs import evolve
-
 from . import blobs, tags
 from .blobs import BlobState
 from .effects import DeleteBlob, Journal
 from .inventory import BlobDropped
 from .oci import Content, Digest, Kind, Time
 from .state import State
+from .values import evolve
 
 
 def run(state: State, now: Time) -> None:

@@ -8,7 +8,7 @@ withheld (`available`), and nothing is published.
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from . import blobs, calls, retry
 from .calls import Call
@@ -19,6 +19,7 @@ from .problems import NOT_A_DOCUMENT, SHORT, WRONG_DIGEST, WRONG_RANGE, Failure
 from .pull import Method
 from .state import FillKey, Look, Relay, State
 from .tables import step
+from .values import evolve
 
 
 class FillState(Enum):
@@ -67,7 +68,7 @@ TRANSITIONS = {
 RIGHT = (FillState.COMMITTING, FillState.KEEPING)
 
 
-@frozen
+@frozen(slots=False)
 class Fill:
     """`have` is the watermark, `size` the whole (None: not known yet). `readers` are exchanges
     that wait for it or are sent from it. `attempts` counts tries without progress; `ranged`
@@ -108,6 +109,14 @@ def held(state: State, content: Content) -> bool:
     """Whether it can be served without upstream: stored, or verified and on its way there."""
     fill = state.fills.get(content)
     return blobs.stored(state, content) is not None or (fill is not None and fill.right)
+
+
+def kept(state: State, key: FillKey, fill: Fill) -> bool:
+    """Whether it is going to be stored, as far as is known."""
+    if isinstance(key, Relay) or fill.state is FillState.KEEPING:
+        return False
+    limit = state.config.max_size
+    return limit is None or (fill.size or 0) <= limit
 
 
 def begin(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | None:
@@ -310,13 +319,12 @@ def _request(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | Non
 
 
 def _right(state: State, key: FillKey, fill: Fill) -> None:
-    limit = state.config.max_size
-    kept = not isinstance(key, Relay) and (limit is None or fill.have <= limit)
-    put = FillInput.RIGHT if kept else FillInput.RIGHT_UNKEPT
+    keep = kept(state, key, fill)
+    put = FillInput.RIGHT if keep else FillInput.RIGHT_UNKEPT
     after = step(TRANSITIONS, fill.state, put)
     state.deadlines.clear((key, "linger"))
     state.fills[key] = evolve(fill, state=after)
-    if kept:
+    if keep:
         state.emit(CommitBlob(fill.spool, content_of(key).digest))
     state.wake(fill.readers, Look())
     drop_if_unread(state, key)

@@ -7,7 +7,7 @@ that the repository may serve and that names it. Whoever knows a digest gains no
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from . import blobs, calls
 from .calls import Call
@@ -19,6 +19,7 @@ from .problems import Failure
 from .pull import ByDigest, Method
 from .state import Resolved, State
 from .tables import step
+from .values import evolve
 
 OCTETS = "application/octet-stream"
 
@@ -62,10 +63,12 @@ def granted(state: State, repository: Repository, content: Content) -> bool:
     """Directly, or through a manifest that names it."""
     if repository in state.grants.get(content, ()):
         return True
-    for parent in blobs.parents(state, content.digest):
-        document = state.blobs[parent].document
-        kinds = (c.content for c in document.children) if document else ()
-        if content in kinds and granted(state, repository, Content(Kind.MANIFEST, parent)):
+    for parent in state.parents.get(content.digest, ()):
+        if not granted(state, repository, Content(Kind.MANIFEST, parent)):
+            continue
+        manifest = blobs.stored(state, Content(Kind.MANIFEST, parent))
+        document = manifest.document if manifest is not None else None
+        if document is not None and any(c.content == content for c in document.children):
             return True
     return False
 

@@ -56,6 +56,12 @@ class Resolved:
     status: int | None
 
 
+CONTAINERS = (
+    *("exchanges", "tags", "tags_of", "fills", "probes", "calls", "fetches", "tokens", "requests"),
+    *("schemes", "blobs", "parents", "grants", "lru", "deadlines", "woken", "effects"),
+)
+"""The fields of State that change in place."""
+
 News = Look | Resolved | Failure
 
 
@@ -104,7 +110,9 @@ class State:
     def fork(self) -> State:
         """An independent copy, for exploration: every value in the containers is frozen."""
         other = State.__new__(State)
-        for name, value in vars(self).items():
-            copied = value.copy() if hasattr(value, "copy") else value
-            setattr(other, name, copied)
+        own = vars(self)
+        copies = vars(other)
+        copies.update(own)
+        for name in CONTAINERS:
+            copies[name] = own[name].copy()
         return other

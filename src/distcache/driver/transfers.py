@@ -94,8 +94,9 @@ class Transfer:
     def cancel(self) -> None:
         """The core wants nothing more of it."""
         self.cancelled = True
-        if self.stop is not None:
-            self.stop()
+        stop, self.stop = self.stop, None
+        if stop is not None:
+            stop()
 
     def head(self, status: int, headers: Headers) -> bool:
         """Upstream's head. True: its body is to be taken in."""

@@ -93,6 +93,11 @@ class ServerWire:
         return len(self._input) > HEADER_LIMIT
 
     @property
+    def pending(self) -> bool:
+        """`next` may find something without more bytes."""
+        return bool(self._input) or self._eof or self._plain is None
+
+    @property
     def reusable(self) -> bool:
         """Both messages are complete and the connection may carry another request."""
         if self._plain is not None:
