@@ -3,12 +3,14 @@
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from distcache import __version__
+from tests.support.processes import Server, free_port
 
 GOOD = """
 version: 0.1
@@ -65,7 +67,7 @@ def test_check_says_every_error_with_its_path(config: Path) -> None:
     done = run("check", config)
     assert (done.returncode, done.stdout) == (2, "")
     auth, unknown = done.stderr.splitlines()
-    assert auth.endswith(" @ $.auth")
+    assert auth.endswith(" @ $.auth.silly")
     assert unknown == "unknown key; did you mean http? @ $.htpt"
 
 
@@ -91,12 +93,6 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         assert done.stderr == f"cannot be read: No such file or directory @ {tmp_path}/none.yml\n"
 
 
-def test_the_asyncio_runtime_is_not_built_yet(config: Path) -> None:
-    done = run("serve", config, "--runtime", "asyncio")
-    assert done.returncode == 2
-    assert "not built yet" in done.stderr
-
-
 def test_check_loads_no_event_loop(config: Path) -> None:
     code = (
         "import sys; from distcache.cli import app\n"
@@ -106,7 +102,11 @@ def test_check_loads_no_event_loop(config: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
 
 
-def test_start_up_errors_are_one_line(tmp_path: Path) -> None:
+RUNTIMES = pytest.mark.parametrize("runtime", ["trio", "asyncio"])
+
+
+@RUNTIMES
+def test_start_up_errors_are_one_line(tmp_path: Path, runtime: str) -> None:
     root = tmp_path / "root"
     root.write_text("a file where a directory is wanted")
     config = tmp_path / "config.yml"
@@ -114,13 +114,14 @@ def test_start_up_errors_are_one_line(tmp_path: Path) -> None:
         f"storage: {{filesystem: {{rootdirectory: {root}/store}}}}\n"
         "http: {addr: '127.0.0.1:0'}\nproxy: {remoteurl: 'http://127.0.0.1:9'}\n"
     )
-    done = run("serve", config)
+    done = run("serve", config, "--runtime", runtime)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("distcache: ")
 
 
-def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+@RUNTIMES
+def test_a_port_in_use_is_one_line(tmp_path: Path, runtime: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -130,7 +131,33 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
             f"http: {{addr: '127.0.0.1:{taken.getsockname()[1]}'}}\n"
             "proxy: {remoteurl: 'http://127.0.0.1:9'}\n"
         )
-        done = run("serve", config)
+        done = run("serve", config, "--runtime", runtime)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "ddress already in use" in done.stderr
+
+
+@RUNTIMES
+def test_serve_serves_until_it_is_told_to_stop(tmp_path: Path, runtime: str) -> None:
+    port = free_port()
+    config = tmp_path / "config.yml"
+    config.write_text(
+        f"storage: {{filesystem: {{rootdirectory: {tmp_path}/store}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+        "proxy: {remoteurl: 'http://127.0.0.1:9'}\n"
+    )
+    command = [sys.executable, "-m", "distcache", "serve", str(config), "--runtime", runtime]
+    server = Server(command, port, tmp_path / "output.log")
+    server.start()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=30) as answer:
+            assert answer.read() == b"{}"
+    finally:
+        assert server.stop() == 0
+    lines = server.text().splitlines()
+    assert [line.split("msg=")[1].split()[0].strip('"') for line in lines] == [
+        "listening",
+        "response",
+        "stopping",
+        "stopped",
+    ]

@@ -13,12 +13,12 @@ from distcache.core import events as ev
 from distcache.core.decision import HIT
 from distcache.core.effects import Effect, Medium, Spool, UpstreamRequest
 from distcache.core.events import Cause, Event, StoreFault, StoreOperation
-from distcache.core.inventory import BlobStored, BlobUsed
+from distcache.core.inventory import BlobDropped, BlobStored, BlobUsed
 from distcache.core.oci import Content, Digest, Kind, Repository
 from distcache.core.pull import ByDigest, Method, Pull, Span
-from distcache.driver import Clock, Driver, Exchange, Send, Upstreams
+from distcache.driver import Clock, Driver, Exchange, Send, Source, Upstreams
 from distcache.driver.sources import Blobs
-from distcache.store import FileSpool, Store, open_store
+from distcache.store import FileSpool, Store, StoreError, open_store
 from distcache.wire.outgoing import Credentials
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
@@ -56,6 +56,15 @@ class Rig:
 
     def heard(self, *kinds: type[Event]) -> list[Event]:
         return [event for event in self.core.events if isinstance(event, kinds)]
+
+    def opened(self) -> Source:
+        """A use of the stored blob's file."""
+        found: list[Source | StoreError] = []
+        self.driver.open_blob(NAME, found.append)
+        self.shell.work()
+        (source,) = found
+        assert not isinstance(source, StoreError)
+        return source
 
     def spooled(self, body: bytes = BODY) -> None:
         """A fetch whose body has come into the spool."""
@@ -292,19 +301,31 @@ def test_a_deleted_blob_is_closed_so_that_the_disk_gets_its_space_back(rig: Rig)
     rig.spooled()
     rig.effects(fx.CommitBlob(FILE, NAME), fx.Journal(BlobStored(NAME, len(BODY), 1.0)))
     rig.shell.work()
-    opened = rig.driver.opened(NAME, rig.driver.opening(NAME)())
+    opened = rig.opened()
     opened.release()
-    os.fstat(opened.fd)
     fd = opened.fd
+    assert fd is not None
+    os.fstat(fd)
     rig.effects(fx.DeleteBlob(NAME))
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
 
 
 def test_a_blob_deleted_while_it_is_being_opened_is_not_kept_open(rig: Rig) -> None:
-    fd = os.open(os.devnull, os.O_RDONLY)
-    opened = rig.driver.opened(NAME, fd)
-    opened.release()
+    rig.spooled()
+    rig.effects(fx.CommitBlob(FILE, NAME), fx.Journal(BlobStored(NAME, len(BODY), 1.0)))
+    rig.shell.work()
+    found: list[Source | StoreError] = []
+    rig.driver.open_blob(NAME, found.append)
+    (opening,) = rig.shell.jobs
+    rig.shell.jobs.clear()
+    fd = opening[0]()
+    rig.effects(fx.Journal(BlobDropped(NAME)))
+    opening[1](fd)
+    (source,) = found
+    assert not isinstance(source, StoreError)
+    assert source.read(0, len(BODY)) == BODY
+    source.release()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
 

@@ -48,17 +48,17 @@ def test_another_storage_driver_is_refused_wherever_it_is_named(config: Path) ->
     assert error.endswith(" @ $.storage.s3")
 
 
-def test_a_login_asked_for_by_a_variable_is_refused(config: Path) -> None:
+def test_a_login_asked_for_by_a_variable_is_never_passed_over(config: Path) -> None:
     environ = {"REGISTRY_AUTH": "htpasswd", "REGISTRY_AUTH_HTPASSWD_REALM": "r"}
     (error,) = errors(config, environ)
-    assert error.endswith(" @ $.auth")
+    assert error == "must be given @ $.auth.htpasswd.path"
+    for alone in ("htpasswd", "silly", "{htpasswd: }", "{token: {}}", "{silly: {}}", "x"):
+        assert errors(config, {"REGISTRY_AUTH": alone})
 
 
-def test_a_certificate_given_by_a_variable_is_refused_but_an_empty_one_is_none(
-    config: Path,
-) -> None:
+def test_a_certificate_given_by_a_variable_counts_but_an_empty_one_is_none(config: Path) -> None:
     (error,) = errors(config, {"REGISTRY_HTTP_TLS_CERTIFICATE": "/cert.pem"})
-    assert error.endswith(" @ $.http.tls.certificate")
+    assert error == "give the key of http.tls.certificate @ $.http.tls.key"
     assert load(config, {"REGISTRY_HTTP_TLS_CERTIFICATE": ""}).warnings == ()
 
 

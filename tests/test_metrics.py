@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from distcache.core.decision import HIT, Decision, Fwd, Outcome
 from distcache.core.oci import Content, Digest, Kind, ReferrersRef, Repository, TagRef, TagsRef
-from distcache.core.pull import ByDigest, Catalog, Method, Pull
+from distcache.core.pull import ByDigest, Catalog, Method, Ping, Pull
 from distcache.metrics import Gauges, Meter, kind_of, names
 
 REPOSITORY = Repository("docker.io", "library/alpine")
@@ -113,10 +113,11 @@ def test_what_is_so_now_is_asked_for_at_the_moment() -> None:
 
 
 def test_every_target_has_a_kind() -> None:
+    ping = Ping(Repository("docker.io", ""))
     referrers = ReferrersRef(REPOSITORY, DIGEST)
-    targets = (TAG.target, BLOB.target, TagsRef(REPOSITORY), referrers, Catalog())
+    targets = (TAG.target, BLOB.target, TagsRef(REPOSITORY), referrers, Catalog(), ping)
     kinds = [kind_of(Pull(Method.GET, target)) for target in targets]
-    assert kinds == ["manifest", "blob", "listing", "listing", "catalog"]
+    assert kinds == ["manifest", "blob", "listing", "listing", "catalog", "ping"]
 
 
 def test_two_servers_count_apart(meter: Meter) -> None:

@@ -1,6 +1,6 @@
 """`settings.load`: what configurations mean, and everything that may be wrong with one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from attrs import astuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distcache.settings import Formatter, Level, Settings, SettingsError, load
+from distcache.configuration.schema import SCHEMA, Kind, Node
+from distcache.settings import Formatter, Level, Settings, SettingsError, load, load_text
 from distcache.wire.urls import Url
 
 MIRROR = """
@@ -92,6 +93,10 @@ proxy:
     credentials = settings.credentials["docker.io"]
     assert (credentials.username, credentials.password) == ("someone", "0123")
     assert "0123" not in repr(settings)
+
+
+def test_a_text_means_what_a_file_means(config: Path) -> None:
+    assert load_text(PLAIN + HUB) == read(config, PLAIN + HUB)
 
 
 def test_without_a_file_it_is_hubs_cache_for_one_user() -> None:
@@ -275,9 +280,7 @@ proxy:
 
 
 REFUSED = {
-    "auth: {htpasswd: {realm: r, path: /x}}": "$.auth",
-    "auth: {silly: {realm: r, service: s}}": "$.auth",
-    "http: {tls: {certificate: /c, key: /k}}": "$.http.tls.certificate",
+    "auth: {silly: {realm: r, service: s}}": "$.auth.silly",
     "http: {tls: {letsencrypt: {email: a, hosts: [b]}}}": "$.http.tls.letsencrypt",
     "http: {net: unix}": "$.http.net",
     "http: {prefix: /some/}": "$.http.prefix",
@@ -307,14 +310,12 @@ def test_what_would_be_unsafe_to_pass_over_is_refused(
         ("remoteurl: registry-1.docker.io", "$.proxy.remoteurl"),
         ("remoteurl: 'http://up', password: secret", "$.proxy.password"),
         ("remoteurl: 'http://up', username: 'a:b', password: secret", "$.proxy.username"),
-        ("remoteurl: 'http://up', exec: {command: x}", "$.proxy.exec"),
-        ("remoteurl: 'http://up', password_file: x", "$.proxy.password_file"),
         ("remoteurl: 'http://up', offline: maybe", "$.proxy.offline"),
         ("upstreams: {docker.io: , index.docker.io: }", "$.proxy.upstreams['index.docker.io']"),
         ("upstreams: {a.io: {ca: /no/such/file}}", "$.proxy.upstreams['a.io'].ca"),
         ("upstreams: {a.io: {hosts: ['a b']}}", "$.proxy.upstreams['a.io'].hosts[0]"),
         ("upstreams: {a.io: {hosts: [x, X]}}", "$.proxy.upstreams['a.io'].hosts[1]"),
-        ("upstreams: {a.io: {mirrors: [x]}}", "$.proxy.upstreams['a.io'].mirrors"),
+        ("upstreams: {a.io: {mirrors: [x]}}", "$.proxy.upstreams['a.io'].mirrors[0]"),
         ("upstreams: {a.io: }, username: u, password: secret", "$.proxy.username"),
         ("upstreams: {}", "$.proxy"),
         ("ttl: 1h", "$.proxy"),
@@ -378,8 +379,31 @@ def test_deep_or_exploding_yaml_is_an_error(config: Path) -> None:
     assert wrong(config, "l0: &l0 x\n" + levels)
 
 
+@pytest.mark.parametrize("text", ["word", "- one\n- two", "7"])
+def test_a_text_that_is_no_mapping_is_an_error(config: Path, text: str) -> None:
+    assert "must be a mapping of keys to values @ $" in wrong(config, text)
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_settings_or_a_settings_error(text: str) -> None:
     environ = {"HOME": "/h", "REGISTRY_PROXY": text, "REGISTRY_HTTP_ADDR": text}
     with suppress(SettingsError):
         load(None, environ)
+
+
+def test_every_key_that_is_acted_on_is_in_the_documentation() -> None:
+    text = DOCUMENTATION.read_text()
+    listed = text[text.index("| Key of an upstream |") :]
+    for path in _leaves(SCHEMA, ()):
+        if path[:3] == ("proxy", "upstreams", "*"):
+            assert f"`{path[3]}" in listed, path
+        else:
+            assert f"`{'.'.join(path)}" in text, path
+
+
+def _leaves(node: Node, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if node.kind in (Kind.VALUE, Kind.LIST) or path == ("log", "fields"):
+        yield path
+    elif node.kind in (Kind.SECTION, Kind.MAP):
+        for key, member in node.members.items():
+            yield from _leaves(member, (*path, key))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from distcache.configuration.tree import parse
 from distcache.settings import Settings, SettingsError, load
 
 FILE = """
@@ -122,3 +123,41 @@ proxy: {remoteurl: 'http://up'}
 health: {http: [{uri: x, headers: {Any: [thing]}, statuscod: 200}]}
 """
     assert wrong(config, text) == ["$.health.http[0].statuscod"]
+
+
+@pytest.mark.parametrize("text", ["", "null", "---\n"])
+def test_a_file_that_says_nothing_is_no_configuration(config: Path, text: str) -> None:
+    config.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load(config, {})
+    assert {problem.path for problem in caught.value.problems} == {"$.storage", "$.proxy"}
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("http: {max_connections: many}", ["$.http.max_connections"]),
+        ("http: {max_connections: 1234567890123456789}", ["$.http.max_connections"]),
+        ("[a, b]: c", ["$"]),
+        ("http: {<<: word, max_connections: 7}", []),
+        ("http: {tls: {letsencrypt: {}}}", []),
+        ("http: {tls: {letsencrypt: ''}}", []),
+    ],
+)
+def test_odd_values(config: Path, text: str, places: list[str]) -> None:
+    proxy = "proxy: {remoteurl: 'http://up'}\n"
+    if places:
+        assert wrong(config, proxy + text) == places
+    else:
+        assert read(config, proxy + text).sites
+
+
+def test_files_must_be_kept_somewhere(config: Path) -> None:
+    config.write_text("proxy: {remoteurl: 'http://up'}\nstorage: {filesystem: {rootdirectory: ''}}")
+    with pytest.raises(SettingsError, match="must not be empty"):
+        load(config, {})
+
+
+def test_what_was_read_can_be_printed_without_its_secrets(config: Path) -> None:
+    tree, _ = parse("password: hunter2")
+    assert repr(tree) == "{'password': Scalar(str, line 1)}"

@@ -3,6 +3,7 @@
 Exit status: 0 well; 1 could not start or failed; 2 wrong usage or a wrong configuration.
 """
 
+import importlib
 import os
 import sys
 from enum import Enum
@@ -51,14 +52,12 @@ def serve(
     """Run the cache until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 
     Without CONFIG: $DISTCACHE_CONFIG, or else Docker Hub's cache on 127.0.0.1:5000."""
-    if runtime is Runtime.ASYNCIO:
-        _fail("the asyncio runtime is not built yet; use trio", 2)
     path = _path(config, option)
     settings = _load(path)
     log.configure(settings.log)
     for warning in settings.warnings:
         log.note(Level.WARN, warning.message, {"key": warning.path})
-    raise typer.Exit(_run(path))
+    raise typer.Exit(_run(path, runtime))
 
 
 @app.command()
@@ -101,10 +100,9 @@ def _load(path: Path | None) -> Settings:
         raise typer.Exit(2) from None
 
 
-def _run(path: Path | None) -> int:
-    # Not at the top: `check` needs no event loop.
-    from .trio_server.serve import run
-
+def _run(path: Path | None, runtime: Runtime) -> int:
+    # Not at the top: `check` needs no event loop, and `serve` only one.
+    run = importlib.import_module(f".{runtime.value}_server.serve", __package__).run
     status = 1
     try:
         status = run(lambda: load(path, os.environ))
@@ -137,6 +135,7 @@ def _summary(settings: Settings) -> None:
         url = str(site.url).rstrip("/")
         words = ["(default)"] if key == settings.default else []
         words += ["with a password"] if key in settings.credentials else []
+        words += ["with credentials from elsewhere"] if key in settings.sources else []
         facts.add_row("upstream", " ".join([key, url, *words]))
     Console(highlight=False, markup=False, soft_wrap=True).print(facts)
 

@@ -55,6 +55,11 @@ def failure(message: str, error: BaseException) -> None:
     _LOGGER.error("%s", message, exc_info=error)
 
 
+def access_wanted() -> bool:
+    """Whether `access` would say anything."""
+    return _ACCESS.isEnabledFor(logging.INFO)
+
+
 def access(
     *,
     method: str,

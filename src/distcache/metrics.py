@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from .core.decision import Decision, Outcome
 from .core.oci import ReferrersRef, TagRef, TagsRef
-from .core.pull import ByDigest, Catalog, Pull
+from .core.pull import ByDigest, Catalog, Ping, Pull
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -208,6 +208,8 @@ def kind_of(pull: Pull) -> str:
             return "listing"
         case Catalog():
             return "catalog"
+        case Ping():
+            return "ping"
 
 
 def _counter(

@@ -7,23 +7,27 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from attrs import asdict, field, frozen
+from attrs import Factory, asdict, field, frozen
 
-from .configuration import document, schema
+from .access import HtpasswdRule, Rules
+from .configuration import document, login, schema, structure, tls
 from .configuration.document import Document
 from .configuration.document import Formatter as Formatter
 from .configuration.document import HttpTimeouts as HttpTimeouts
 from .configuration.document import Level as Level
 from .configuration.document import UpstreamTimeouts as UpstreamTimeouts
 from .configuration.environment import override
+from .configuration.files import exposed
+from .configuration.tls import ServerTls as ServerTls
 from .configuration.tree import Problem as Problem
 from .configuration.tree import Tree, below, parse
 from .configuration.upstreams import HUB_URL, Upstreams
 from .core import config as core
+from .credentials import DockerConfig, Helper, PasswordFile
 from .wire import urls
 from .wire.challenge import Credentials
 from .wire.sites import UpstreamSite
-from .wire.urls import Zone
+from .wire.urls import Url, Zone
 
 LARGEST_FILE = 1024 * 1024
 """Bytes of configuration that are read."""
@@ -47,13 +51,20 @@ class Log:
     fields: Mapping[str, str] = field(factory=dict)
 
 
+Source = PasswordFile | Helper | DockerConfig
+
+
 @frozen
 class Settings:
     """Everything a server needs to start. Durations are in seconds.
 
-    `host` None: every interface. `default` is a key of `sites`; `credentials` by the same keys,
-    only for upstreams that have some. `client` bounds what clients may take, `upstream` what
-    upstreams may. `drain`: how long running transfers get at the end."""
+    `host` None: every interface; `unix`: listen on this path instead. `tls` None: plain HTTP.
+    `default` is a key of `sites`. By the same keys, only for upstreams that have some:
+    `credentials`, `sources` (where credentials are found that are not in the configuration),
+    `timeouts` (else `upstream`), `mirrors` (asked before it, in order). `passthrough`: upstreams
+    to which clients' own tokens are shown. `rules`: who may ask. `client` bounds what clients
+    may take, `upstream` what upstreams may. `drain`: how long running transfers get at the
+    end."""
 
     host: str | None
     port: int
@@ -67,17 +78,68 @@ class Settings:
     drain: float = 20.0
     max_connections: int = 1000
     log: Log = Log()
+    unix: Path | None = None
+    tls: ServerTls | None = None
+    rules: Rules = Factory(lambda self: Rules(self.default), takes_self=True)
+    sources: Mapping[str, Source] = field(factory=dict)
+    timeouts: Mapping[str, UpstreamTimeouts] = field(factory=dict)
+    mirrors: Mapping[str, tuple[Url, ...]] = field(factory=dict)
+    passthrough: frozenset[str] = frozenset()
     warnings: tuple[Problem, ...] = ()
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """The settings of a file and the variables over it; without a file, Docker Hub's cache on
     127.0.0.1:5000 with its files in the user's cache directory. Raises SettingsError with every
-    problem found."""
+    problem found, and with what is `unsupported`."""
+    settings = interpret(path, environ)
+    if problems := unsupported(settings):
+        raise SettingsError(problems)
+    return settings
+
+
+def unsupported(settings: Settings) -> list[Problem]:
+    """What is understood, and what no server acts on yet: to start without it would be worse
+    than not to start."""
+    found = []
+    if settings.rules.login is not None:
+        found.append("$.auth")
+    if settings.tls is not None:
+        found.append("$.http.tls")
+    for key, site in settings.sites.items():
+        used = {
+            "allow and deny": key in settings.rules.repositories,
+            "clientcert": site.client_cert is not None,
+            "mirrors": key in settings.mirrors,
+            "passthrough": key in settings.passthrough,
+            "password_file, exec and docker_config": key in settings.sources,
+            "proxy": site.proxy is not None,
+            "timeouts": key in settings.timeouts,
+        }
+        place = below("$.proxy.upstreams", key)
+        found += [f"{place} ({names})" for names, given in used.items() if given]
+    return [Problem("refused: not built yet", path) for path in found]
+
+
+def interpret(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """As `load`, with what is not supported yet."""
     tree, errors = _read(path) if path else (_defaults(environ), [])
+    return _meaning(tree, errors, environ)
+
+
+def load_text(text: str) -> Settings:
+    """The settings of a configuration's text, without any variables. Raises SettingsError."""
+    tree, problems = parse(text)
+    settings = _meaning(tree, problems, {})
+    if missing := unsupported(settings):
+        raise SettingsError(missing)
+    return settings
+
+
+def _meaning(tree: Tree, errors: list[Problem], environ: Mapping[str, str]) -> Settings:
     tree, wrong, ignored = override(tree, environ)
     sifted = schema.sift(tree)
-    meant, misspelt = document.structure(sifted.tree)
+    meant, misspelt = structure.structure(sifted.tree)
     reader = _Reader([*errors, *wrong, *sifted.errors, *misspelt])
     settings = reader.settings(meant, (*ignored, *sifted.warnings))
     if reader.errors:
@@ -123,11 +185,22 @@ class _Reader:
 
     def settings(self, meant: Document, warnings: tuple[Problem, ...]) -> Settings:
         host, port = self.address(meant.http)
-        upstreams = Upstreams(meant.proxy, self.errors)
+        notes: list[Problem] = []
+        upstreams = Upstreams(meant.proxy, self.errors, notes)
         if meant.version != "0.1":
             self.wrong("only version 0.1 is known", "$.version")
         self.bounds(meant)
-        warnings += tuple(_cautions(meant, host, bool(upstreams.credentials)))
+        rules = Rules(
+            default=upstreams.default,
+            login=login.rule(meant.auth, self.errors, notes),
+            certificate=bool(meant.http.tls.clientcas)
+            and meant.http.tls.clientauth is document.ClientAuth.REQUIRED,
+            repositories=upstreams.repositories,
+        )
+        if rules.login is not None and upstreams.passthrough:
+            self.wrong("not together with auth: a request carries one login", "$.proxy.upstreams")
+        secrets = bool(upstreams.credentials or upstreams.sources)
+        warnings += (*notes, *_cautions(meant, host, rules, secrets))
         return Settings(
             host=host,
             port=port,
@@ -142,6 +215,12 @@ class _Reader:
             default=upstreams.default,
             sites=upstreams.sites,
             credentials=upstreams.credentials,
+            sources=upstreams.sources,
+            timeouts=upstreams.timeouts,
+            mirrors=upstreams.mirrors,
+            passthrough=frozenset(upstreams.passthrough),
+            tls=tls.server(meant.http.tls, self.errors),
+            rules=rules,
             client=meant.http.timeouts,
             upstream=meant.proxy.timeouts,
             drain=meant.http.draintimeout,
@@ -193,13 +272,20 @@ class _Reader:
         self.errors.append(Problem(message, path))
 
 
-def _cautions(meant: Document, host: str | None, secrets: bool) -> Iterator[Problem]:
+def _cautions(meant: Document, host: str | None, rules: Rules, secrets: bool) -> Iterator[Problem]:
     """What is allowed, but should be known."""
     if not meant.storage.delete.enabled:
         why = "nothing is ever evicted: the store grows without bound"
         yield Problem(why, "$.storage.delete.enabled")
     if meant.log.formatter is Formatter.LOGSTASH:
         yield Problem("logstash is not built, lines are written as json", "$.log.formatter")
-    if secrets and (host is None or urls.zone(host) is not Zone.LOOPBACK):
+    served = meant.http.tls
+    if served.key and exposed(served.key):
+        yield Problem("every user of this machine can read the file", "$.http.tls.key")
+    if host is not None and urls.zone(host) is Zone.LOOPBACK:
+        return
+    if secrets and rules.login is None and not rules.certificate:
         why = "who can connect here can pull what the upstream credentials open"
         yield Problem(why, "$.http.addr")
+    if isinstance(rules.login, HtpasswdRule) and not served.certificate:
+        yield Problem("passwords of clients cross the network unencrypted", "$.auth.htpasswd")

@@ -1,6 +1,6 @@
 """The heap with lazy deletion does what a sorted list would."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distcache.core.deadlines import Deadlines
@@ -8,6 +8,7 @@ from distcache.core.deadlines import Deadlines
 STEPS = st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.integers(0, 9)), max_size=30)
 
 
+@settings(deadline=None, derandomize=True)
 @given(STEPS, st.integers(0, 9))
 def test_it_agrees_with_a_dictionary(steps: list[tuple[str, int | None]], now: int) -> None:
     deadlines, model = Deadlines(), dict[str, int]()

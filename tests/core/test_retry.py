@@ -1,6 +1,6 @@
 """The wait before a broken transfer is tried again."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distcache.core.config import Limits
@@ -9,6 +9,7 @@ from distcache.core.retry import delay
 LIMITS = Limits()
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.text(), st.integers(2, 60))
 def test_it_grows_within_the_bound(key: str, attempt: int) -> None:
     step = min(LIMITS.backoff * 2 ** (attempt - 2), LIMITS.backoff_max)

@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 
+import pytest
 from attrs import define, field
 
-from tests.support.cache import CacheServer
+from tests.support.cache import RUNTIMES, CacheServer
 from tests.support.faults import Fault, Gate
 from tests.support.origin import Item, Origin, running_origin
 from tests.support.raw import Answer, Download, TornError, ask, download
@@ -136,19 +137,21 @@ class Lane:
         assert answer.body == item.body
 
 
-def test_a_hundred_kills_leave_nothing_partial_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_hundred_kills_leave_nothing_partial_behind(runtime: str, tmp_path: Path) -> None:
     with ThreadPoolExecutor(LANES) as pool:
-        lanes = [pool.submit(torture_one_store, seed, tmp_path) for seed in range(LANES)]
+        lanes = [pool.submit(torture_one_store, seed, tmp_path, runtime) for seed in range(LANES)]
         for lane in lanes:
             lane.result()
 
 
-def torture_one_store(seed: int, directory: Path) -> None:
+def torture_one_store(seed: int, directory: Path, runtime: str) -> None:
     with running_origin() as origin, contextlib.ExitStack() as stack:
         wiretap = Wiretap(origin.port)
         wiretap.start()
         stack.callback(wiretap.stop)
-        cache = CacheServer(directory / f"lane{seed}", {"remoteurl": wiretap.url})
+        proxy = {"remoteurl": wiretap.url}
+        cache = CacheServer(directory / f"lane{seed}", proxy, runtime=runtime)
         stack.callback(cache.kill)
         Lane(seed, origin, wiretap, cache).torture()
 

@@ -1,7 +1,8 @@
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -18,12 +19,17 @@ from tests.interop.clients import (
 )
 from tests.interop.tools import need
 from tests.interop.upstream import Mode, Registry, Upstream, registry, watched
-from tests.support.cache import CacheServer
+from tests.support.cache import RUNTIMES, CacheServer
 from tests.support.processes import free_port
 
 Registries = Callable[[Mode], Registry]
 Upstreams = Callable[[Mode], Upstream]
-Caches = Callable[[dict[str, object]], CacheServer]
+
+
+class Caches(Protocol):
+    def __call__(
+        self, proxy: dict[str, object], environment: Mapping[str, str] | None = None
+    ) -> CacheServer: ...
 
 
 @pytest.fixture(scope="session")
@@ -67,16 +73,24 @@ def upstream(upstreams: Upstreams) -> Upstream:
     return upstreams(Mode.PLAIN)
 
 
-@pytest.fixture
-def caches(tmp_path: Path) -> Iterator[Caches]:
-    """Starts a cache with an empty store per call; the argument is its `proxy` section."""
+@pytest.fixture(params=RUNTIMES)
+def caches(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Caches]:
+    """Starts a cache with an empty store per call; `proxy` is the section of its configuration,
+    `environment` is added to the tests' own."""
     with ExitStack() as stack:
         count = 0
 
-        def start(proxy: dict[str, object]) -> CacheServer:
+        def start(
+            proxy: dict[str, object], environment: Mapping[str, str] | None = None
+        ) -> CacheServer:
             nonlocal count
             count += 1
-            cache = CacheServer(tmp_path / f"cache{count}", proxy)
+            cache = CacheServer(
+                tmp_path / f"cache{count}",
+                proxy,
+                runtime=request.param,
+                environment=environment or {},
+            )
             cache.start()
             stack.callback(end, cache)
             return cache

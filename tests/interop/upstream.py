@@ -28,15 +28,18 @@ class Mode(Enum):
     TOKEN = "token"
     TOKEN_ANONYMOUS = "token-anonymous"
     """A token is needed, but anybody gets one: Docker Hub's public images."""
+    TLS = "tls"
+    """Open, over https, with a certificate that only its own authority vouches for."""
 
 
 @frozen(eq=False)
 class Registry:
-    """A running docker-registry. `tokens` in the token modes only."""
+    """A running docker-registry. `tokens` in the token modes only, `authority` in TLS mode."""
 
     mode: Mode
     server: Server
     tokens: TokenService | None = None
+    authority: Path | None = None
 
     @property
     def port(self) -> int:
@@ -77,22 +80,29 @@ def registry(mode: Mode, directory: Path, storage: Path) -> Iterator[Registry]:
     """Runs until the block is left; `storage` may be shared with other registries."""
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        tokens = None
+        tokens = authority = None
         auth: dict[str, object] = {}
-        if mode is Mode.HTPASSWD:
+        tls: dict[str, object] = {}
+        if mode is Mode.TLS:
+            authority = certify(directory, "IP:127.0.0.1")
+            files = {"certificate": directory / "server.pem", "key": directory / "server.key"}
+            tls = {name: str(path) for name, path in files.items()}
+        elif mode is Mode.HTPASSWD:
             auth = {"htpasswd": {"realm": "interop", "path": str(write_htpasswd(directory))}}
         elif mode is not Mode.PLAIN:
             credentials = f"{USER}:{PASSWORD}" if mode is Mode.TOKEN else None
             tokens = stack.enter_context(token_service(directory, credentials))
             names = {"realm": tokens.realm, "service": SERVICE, "issuer": ISSUER}
             auth = {"token": {**names, "rootcertbundle": str(tokens.certificate)}}
-        server = registry_server(directory, storage, auth)
+        server = registry_server(directory, storage, auth, tls)
         server.start()
         stack.callback(server.stop)
-        yield Registry(mode, server, tokens)
+        yield Registry(mode, server, tokens, authority)
 
 
-def registry_server(directory: Path, storage: Path, auth: dict[str, object]) -> Server:
+def registry_server(
+    directory: Path, storage: Path, auth: dict[str, object], tls: dict[str, object]
+) -> Server:
     port = free_port()
     config = {
         "version": "0.1",
@@ -102,11 +112,27 @@ def registry_server(directory: Path, storage: Path, auth: dict[str, object]) -> 
             # Registries that share a storage directory must not tidy up in it.
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        "http": {"addr": f"127.0.0.1:{port}"},
+        "http": {"addr": f"127.0.0.1:{port}"} | ({"tls": tls} if tls else {}),
     } | ({"auth": auth} if auth else {})
     path = directory / "registry.yml"
     path.write_text(yaml.safe_dump(config))
     return Server(["docker-registry", "serve", str(path)], port, directory / "registry.log")
+
+
+def certify(directory: Path, subject: str) -> Path:
+    """Write `server.pem` and `server.key` for `subject` (a subjectAltName); the certificate of
+    the authority that signed it."""
+    authority, key = directory / "authority.pem", directory / "authority.key"
+    new = [*("openssl", "req", "-x509", "-nodes", "-days", "2", "-newkey", "ec")]
+    new += ["-pkeyopt", "ec_paramgen_curve:P-256"]
+    own = ["-subj", "/CN=interop authority", "-keyout", str(key), "-out", str(authority)]
+    leaf = ["-subj", "/CN=interop", "-addext", f"subjectAltName={subject}"]
+    leaf += ["-addext", "basicConstraints=critical,CA:FALSE"]
+    leaf += ["-CA", str(authority), "-CAkey", str(key)]
+    leaf += ["-keyout", str(directory / "server.key"), "-out", str(directory / "server.pem")]
+    for command in ([*new, *own], [*new, *leaf]):
+        subprocess.run(command, capture_output=True, check=True)
+    return authority
 
 
 def write_htpasswd(directory: Path) -> Path:

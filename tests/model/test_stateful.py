@@ -5,16 +5,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from .world import Budget, World, new_world
+from .scene import PULLS, Bound
+from .world import World
 
-WIDE = Budget(
-    pulls=("tag", "head-tag", "blob", "head-blob", "range", "stranger", "manifest"),
+WIDE = Bound(
+    pulls=tuple(PULLS),
     clients=3,
     starts=12,
     faults=5,
     closes=3,
     wakes=6,
     moves=2,
+    drains=0,
+    kills=2,
+    switches=0,
     max_size=5,
 )
 
@@ -22,9 +26,35 @@ WIDE = Budget(
 class Walk(RuleBasedStateMachine):
     world: World
 
-    @initialize(auth=st.booleans(), chunked=st.booleans(), ttl=st.sampled_from([0.0, 60.0]))
-    def begin(self, auth: bool, chunked: bool, ttl: float) -> None:
-        self.world = new_world(evolve(WIDE, auth=auth, chunked=chunked, tag_ttl=ttl))
+    @initialize(
+        auth=st.sampled_from(["", "basic", "bearer"]),
+        upstream=st.sampled_from(["ranges", "chunked", "plain"]),
+        stocked=st.booleans(),
+        tag_ttl=st.sampled_from([0.0, 60.0]),
+        ttl=st.sampled_from([None, 60.0]),
+        ends=st.sampled_from(["", "drains", "switches"]),
+    )
+    def begin(
+        self,
+        auth: str,
+        upstream: str,
+        stocked: bool,
+        tag_ttl: float,
+        ttl: float | None,
+        ends: str,
+    ) -> None:
+        bound = evolve(
+            WIDE,
+            auth=auth,
+            chunked=upstream == "chunked",
+            plain=upstream == "plain",
+            stocked=stocked,
+            tag_ttl=tag_ttl,
+            ttl=ttl,
+            drains=int(ends == "drains"),
+            switches=int(ends == "switches"),
+        )
+        self.world = World(bound)
 
     @precondition(lambda self: hasattr(self, "world") and self.world.actions())
     @rule(data=st.data())
@@ -36,9 +66,13 @@ class Walk(RuleBasedStateMachine):
         """Always possible: a world may come to rest before the walk is over."""
 
     @invariant()
-    def nobody_waits_for_ever(self) -> None:
+    def the_core_is_sound(self) -> None:
         if hasattr(self, "world"):
-            self.world.check_quiet()
+            self.world.fork().check()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.settle(set())
 
 
 TestWalk = Walk.TestCase

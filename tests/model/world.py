@@ -1,522 +1,458 @@
 """The environment of the core, as hostile as the contract of events allows.
 
-One repository `a/img` has a tag that names manifest D1 (and, once moved, D2); both name blob
-B. Repository `a/other` has nothing of it. The World owns clients, upstream, token service,
-store and clock; `actions()` lists everything that could happen next and `act()` lets it happen,
-checking on the way every promise made by an effect. Faults are budgets: the core must be right
+The World owns clients, upstream, token service, store and clock. `actions()` lists everything
+that could happen next, `act()` lets one of them happen in a copy, and checks on the way every
+promise that the core's effects make (`promises`). Faults are budgets: the core must be right
 with each of them used at any moment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-
-from attrs import evolve, field, frozen
+from typing import NamedTuple
 
 from distcache.core import effects as fx
 from distcache.core import events as ev
 from distcache.core.cache import Cache
 from distcache.core.config import Config, Limits, Upstream
-from distcache.core.inventory import Inventory
-from distcache.core.oci import Content, Descriptor, Digest, Document, Kind, Repository, TagRef
-from distcache.core.pull import ByDigest, Method, Pull, RangeSpec, Span
+from distcache.core.fingerprint import Labels
+from distcache.core.inventory import Inventory, Record
+from distcache.core.oci import Digest, TagRef
+from distcache.core.pull import ByDigest, Method
 
-A, OTHER = Repository("up", "a/img"), Repository("up", "a/other")
-TAG = TagRef(A, "latest")
-D1, D2, B = Digest("sha256:d1"), Digest("sha256:d2"), Digest("sha256:b")
-SIZE = 2
-BLOB = Content(Kind.BLOB, B)
-MANIFEST = {d: Content(Kind.MANIFEST, d) for d in (D1, D2)}
-TYPE = "application/vnd.oci.image.manifest.v1+json"
-DOCUMENT = Document(TYPE, (Descriptor(BLOB, SIZE, "layer"),))
-CHALLENGE = ev.Challenge(True, "https://auth/token", "up", "repository:a/img:pull")
-TOKEN = ev.Secret("token")
+from . import promises, upstream
+from .promises import BrokenPromise, Client
+from .scene import BLOB, D1, D2, DOCUMENTS, PULLS, SIZES, STOCK, TAG, A, B, Bound, token
+from .sometimes import Sightings
+from .store import restarted
 
-PULLS = {
-    "tag": Pull(Method.GET, TAG),
-    "head-tag": Pull(Method.HEAD, TAG),
-    "blob": Pull(Method.GET, ByDigest(A, BLOB)),
-    "head-blob": Pull(Method.HEAD, ByDigest(A, BLOB)),
-    "range": Pull(Method.GET, ByDigest(A, BLOB), (RangeSpec(1, None),)),
-    "stranger": Pull(Method.GET, ByDigest(OTHER, BLOB)),
-    "manifest": Pull(Method.GET, ByDigest(A, MANIFEST[D1])),
-}
+WRONG = Digest("sha256:wrong")
+FEW_STEPS = 400
+"""More than it takes to come to rest from anywhere."""
 
 
-class BrokenPromise(AssertionError):
-    """The core did something that no environment excuses."""
-
-
-@frozen
-class Budget:
-    """How much of each may still happen."""
-
-    pulls: tuple[str, ...] = ("tag", "blob")
-    clients: int = 2
-    starts: int = 2
-    faults: int = 1
-    closes: int = 0
-    wakes: int = 1
-    moves: int = 0
-    restarts: int = 0
-    drains: int = 0
-    auth: bool = False
-    chunked: bool = False
-    max_size: int | None = None
-    tag_ttl: float = 0.0
-
-
-@frozen
-class Sim:
-    """One fetch under way: nothing said yet, or the body from `at`."""
+class Sim(NamedTuple):
+    """One fetch under way: nothing said yet, or the body of `digest` from `at`."""
 
     request: fx.UpstreamRequest
     spool: fx.Spool | None
     at: int | None = None
+    digest: Digest | None = None
 
 
-@frozen
-class Client:
-    """What one exchange was promised and got. `bad`: it was sent a byte that is wrong."""
-
-    pull: Pull
-    current: frozenset[Digest]
-    head: fx.AnswerHead | None = None
-    out: fx.SendBody | None = None
-    pos: int | None = None
-    bad: bool = False
+Job = fx.CommitBlob | fx.DeleteBlob
 
 
-@frozen
 class World:
-    """Immutable but for the cache, which `act` forks: every state can be gone on from."""
+    """`fork` copies it; whatever its containers hold is frozen."""
 
-    cache: Cache
-    budget: Budget
-    now: float = 1000.0
-    tag: Digest | None = D1
-    clients: dict[int, Client] = field(factory=dict)
-    fetches: dict[int, Sim] = field(factory=dict)
-    spools: dict[int, tuple[bool, ...]] = field(factory=dict)
-    tokens: dict[int, ev.Challenge] = field(factory=dict)
-    jobs: tuple[fx.CommitBlob | fx.DeleteBlob, ...] = ()
-    disk: frozenset[Digest] = frozenset()
-    said404: frozenset[object] = frozenset()
-    discarded: frozenset[int] = frozenset()
-    held: Digest | None = None
-    """What the tag was answered with, as long as nothing has happened that may lose it."""
-    trail: frozenset[Digest] = frozenset()
-    """What the tag was since the oldest check under way began."""
-    seen: frozenset[str] = frozenset()
+    def __init__(self, bound: Bound, sightings: Sightings | None = None) -> None:
+        self.bound = bound
+        self.sightings = Sightings() if sightings is None else sightings
+        self.left = bound.budgets()
+        self.now = 1000.0
+        self.offline = False
+        self.draining = False
+        self.tag: Digest | None = D1
+        self.clients: dict[int, Client] = {}
+        self.fetches: dict[int, Sim] = {}
+        self.spools: dict[int, tuple[bool, ...]] = {}
+        self.tokens: dict[int, ev.Challenge] = {}
+        self.jobs: tuple[Job, ...] = ()
+        self.disk: frozenset[Digest] = frozenset()
+        self.records: tuple[Record, ...] = ()
+        """The journal, kept as long as there may be a kill."""
+        self.said404: frozenset[object] = frozenset()
+        self.vouched: frozenset[object] = frozenset({A})
+        """Repositories under which upstream has the blob, and has said so."""
+        self.discarded: frozenset[int] = frozenset()
+        self.held: Digest | None = None
+        """What the tag was answered with, as long as nothing has happened that may lose it."""
+        self.absent = False
+        """The last that upstream said of the tag is 404."""
+        self.trail: frozenset[Digest] = frozenset()
+        """What the tag was since the oldest check under way began."""
+        self.confirmed: tuple[Digest, float] | None = None
+        """What upstream last said the tag is, and when, where that may be used for a while."""
+        self.last_fetch = 0
+        if bound.stocked:
+            self.records, self.disk = STOCK, frozenset({B, D1})
+        self.cache = Cache(self._config(), Inventory(self.records))
+
+    def fork(self) -> World:
+        other = World.__new__(World)
+        copies = vars(other)
+        copies.update(vars(self))
+        copies["cache"] = self.cache.fork()
+        for name in ("left", "clients", "fetches", "spools", "tokens"):
+            copies[name] = copies[name].copy()
+        return other
 
     # What can happen
 
     def actions(self) -> list[str]:
         return list(self._actions())
 
+    def benign(self) -> str | None:
+        """What happens next in a world that means well; None: nothing is left to happen."""
+        for number in sorted(self.clients):
+            if self.clients[number].out is not None:
+                return f"sent {number}"
+        for number in sorted(self.fetches):
+            return next(self._goes_on(number))
+        for job in self.jobs:
+            return f"job {job.digest} ok"
+        for number in sorted(self.tokens):
+            return f"token {number} ok"
+        return "wake" if self.cache.next_deadline() is not None else None
+
     def _actions(self) -> Iterator[str]:
-        budget, faulty = self.budget, self.budget.faults > 0
-        free = next((n for n in range(budget.clients) if n not in self.clients), None)
-        if budget.starts and free is not None:
-            yield from (f"pull {free} {name}" for name in budget.pulls)
+        left, bound = self.left, self.bound
+        kinds = bound.kinds if left["faults"] else ()
+        free = next((n for n in range(bound.clients) if n not in self.clients), None)
+        if left["starts"] and free is not None:
+            yield from (f"pull {free} {name}" for name in bound.pulls)
         for number, client in sorted(self.clients.items()):
             if client.out is not None:
                 yield f"sent {number}"
-                if faulty and isinstance(client.out.source, fx.Stored):
+                if "lost" in kinds and isinstance(client.out.source, fx.Stored):
                     yield f"lost {number}"
-            if budget.closes:
+            if left["closes"]:
                 yield f"close {number}"
         for number in sorted(self.fetches):
-            yield from self._fetch_actions(number, faulty)
-        done: set[Digest] = set()
-        for index, job in enumerate(self.jobs):
-            if job.digest not in done:
-                yield f"job {index} ok"
-                if faulty:
-                    yield f"job {index} fail"
-            done.add(job.digest)
+            yield from self._goes_on(number)
+            for kind in self._goes_wrong(number):
+                if kind in kinds:
+                    yield f"fetch {number} {kind}"
+        for job in {j.digest: j for j in reversed(self.jobs)}.values():
+            yield f"job {job.digest} ok"
+            if ("commit" if isinstance(job, fx.CommitBlob) else "delete") in kinds:
+                yield f"job {job.digest} fail"
         for number in sorted(self.tokens):
             yield f"token {number} ok"
-            if faulty:
-                yield f"token {number} refused"
-                yield f"token {number} down"
-        if budget.wakes and self.cache.next_deadline() is not None:
+            if "token" in kinds:
+                yield from (f"token {number} {why}" for why in ("refused", "down", "lost"))
+        if left["wakes"] and self.cache.next_deadline() is not None:
             yield "wake"
-        if budget.moves:
-            yield "move"
-            yield "vanish"
-        if budget.drains:
+        if left["moves"]:
+            yield from ("move", "vanish")
+        if left["drains"]:
             yield "drain"
+        if left["switches"]:
+            yield "switch"
+        if left["kills"]:
+            yield from (f"kill {n}" for n in range(self._written(), len(self.records) + 1))
 
-    def _fetch_actions(self, number: int, faulty: bool) -> Iterator[str]:
+    def _goes_on(self, number: int) -> Iterator[str]:
         sim = self.fetches[number]
         if sim.at is None:
             yield f"fetch {number} head"
-            if faulty:
-                kinds = (
-                    "down",
-                    "cut",
-                    "limited",
-                    "broken",
-                    "bare",
-                    "redirect",
-                    "wrong-206",
-                    "slow",
-                )
-                yield from (f"fetch {number} {kind}" for kind in kinds)
-                if sim.spool is not None and sim.spool.medium is fx.Medium.FILE:
-                    yield f"fetch {number} full"
         else:
-            spool = sim.spool
-            yield f"fetch {number} {'more' if sim.at < SIZE else 'end'}"
-            if faulty and spool is not None:
-                yield f"fetch {number} cut"
-                if sim.at < SIZE:
-                    yield f"fetch {number} corrupt"
-                if spool.medium is fx.Medium.FILE:
-                    yield f"fetch {number} full"
+            assert sim.digest is not None
+            yield f"fetch {number} {'more' if sim.at < SIZES[sim.digest] else 'end'}"
+
+    def _goes_wrong(self, number: int) -> list[str]:
+        sim = self.fetches[number]
+        if sim.at is None:
+            return upstream.faults_before(sim.request, sim.spool)
+        assert sim.digest is not None
+        kinds = ["cut", "slow"]
+        if sim.spool is not None and sim.at < SIZES[sim.digest]:
+            kinds.append("corrupt")
+        return [*kinds, "full", "fault"] if upstream.is_file(sim.spool) else kinds
+
+    def _written(self) -> int:
+        return len(STOCK) if self.bound.stocked else 0
 
     # What happens
 
     def act(self, action: str) -> World:
-        world = evolve(self, cache=self.cache.fork())
+        """The world after it; this one stays as it is."""
+        world = self.fork()
         word, *rest = action.split()
-        after = getattr(world, f"_{word}")(*rest)
-        assert isinstance(after, World)
-        return after
+        getattr(world, f"_{word}")(*rest)
+        if world.discarded:
+            world._tidy()
+        return world
 
-    def _pull(self, slot: str, name: str) -> World:
-        number, pull = int(slot), PULLS[name]
-        current = frozenset({self.tag} if self.tag else ())
+    def _pull(self, slot: str, name: str) -> None:
+        self.left["starts"] -= 1
         # Simultaneous pulls share one check: current since that check began is current enough.
-        current |= self.trail
-        clients = {**self.clients, number: Client(pull, current)}
-        world = self._spend(starts=1)
-        return evolve(world, clients=clients)._feed(ev.PullRequested(number, pull))
+        current = self.trail | ({self.tag} if self.tag else frozenset())
+        self.clients[int(slot)] = Client(name, current)
+        self._feed(ev.PullRequested(int(slot), PULLS[name]))
+        if self.draining and int(slot) in self.clients:
+            raise BrokenPromise("a pull is taken on although the cache is shutting down")
 
-    def _sent(self, slot: str) -> World:
+    def _sent(self, slot: str) -> None:
         number = int(slot)
         client = self.clients[number]
-        assert client.out is not None
-        span = client.out.span
-        bad = client.bad or self._bad(client.out.source, span)
-        after = evolve(client, out=None, pos=span.stop, bad=bad)
-        world = evolve(self, clients={**self.clients, number: after})
-        return world._feed(ev.BodySent(number, span.stop))
+        out = client.out
+        assert out is not None
+        bad = client.bad
+        if isinstance(out.source, fx.Spool):
+            bad = bad or not all(self.spools[out.source.number][out.span.start : out.span.stop])
+        self.clients[number] = client._replace(out=None, pos=out.span.stop, bad=bad, old=False)
+        self._feed(ev.BodySent(number, out.span.stop))
 
-    def _lost(self, slot: str) -> World:
+    def _lost(self, slot: str) -> None:
         number = int(slot)
         client = self.clients[number]
         assert client.out is not None
         assert isinstance(client.out.source, fx.Stored)
         digest = client.out.source.digest
-        head = client.head
-        assert head is not None
+        self.left["faults"] -= 1
         answered = client.pos is not None
-        reset = evolve(client, out=None, head=head if answered else None)
-        world = evolve(
-            self._spend(faults=1),
-            clients={**self.clients, number: reset},
-            disk=self.disk - {digest},
-        )._let_go(digest)
-        return world._feed(ev.SourceLost(number, digest, answered))
+        head = client.head if answered else None
+        self.clients[number] = client._replace(out=None, head=head, old=False)
+        if not client.old:
+            self.disk -= {digest}
+            self._let_go(digest)
+            for other, reader in self.clients.items():
+                if reader.out is not None and reader.out.source == client.out.source:
+                    self.clients[other] = reader._replace(old=True)
+        self._feed(ev.SourceLost(number, digest, answered))
 
-    def _close(self, slot: str) -> World:
-        number = int(slot)
-        clients = {n: c for n, c in self.clients.items() if n != number}
-        return evolve(self._spend(closes=1), clients=clients)._feed(ev.ClientClosed(number))
+    def _close(self, slot: str) -> None:
+        self.left["closes"] -= 1
+        del self.clients[int(slot)]
+        self._feed(ev.ClientClosed(int(slot)))
 
-    def _job(self, index: str, result: str) -> World:
-        job = self.jobs[int(index)]
-        jobs = tuple(j for i, j in enumerate(self.jobs) if i != int(index))
-        world = evolve(self, jobs=jobs)
+    def _job(self, digest: str, result: str) -> None:
+        index, job = next((i, j) for i, j in enumerate(self.jobs) if j.digest == digest)
+        self.jobs = self.jobs[:index] + self.jobs[index + 1 :]
         commit = isinstance(job, fx.CommitBlob)
         if result == "fail":
+            self.left["faults"] -= 1
+            self._let_go(job.digest)
             operation = ev.StoreOperation.COMMIT if commit else ev.StoreOperation.DELETE
-            failed = ev.StoreFailed(operation, job.digest, ev.StoreFault.NO_SPACE)
-            return world._spend(faults=1)._let_go(job.digest)._feed(failed)
-        if isinstance(job, fx.CommitBlob):
-            if not all(self.spools[job.spool.number]) or self._length(job.spool) != SIZE:
+            self._feed(ev.StoreFailed(operation, job.digest, ev.StoreFault.NO_SPACE))
+        elif isinstance(job, fx.CommitBlob):
+            held = self.spools[job.spool.number]
+            if not all(held) or len(held) != SIZES[job.digest]:
                 raise BrokenPromise(f"published what is wrong: {job}")
-            world = evolve(world, disk=self.disk | {job.digest})
-            return world._feed(ev.BlobCommitted(job.digest))
-        world = evolve(world, disk=self.disk - {job.digest})
-        return world._feed(ev.BlobDeleted(job.digest, SIZE))
+            self.disk |= {job.digest}
+            self._feed(ev.BlobCommitted(job.digest))
+        else:
+            self.disk -= {job.digest}
+            self._feed(ev.BlobDeleted(job.digest, SIZES[job.digest]))
 
-    def _token(self, number: str, result: str) -> World:
+    def _token(self, number: str, result: str) -> None:
         request = int(number)
-        rest = {n: c for n, c in self.tokens.items() if n != request}
-        world = evolve(self, tokens=rest)
+        wanted = self.tokens.pop(request)
         if result == "ok":
-            return world._feed(ev.TokenGranted(request, TOKEN, 60.0))
-        status, cause = (401, None) if result == "refused" else (None, ev.Cause.UNREACHABLE)
-        return world._spend(faults=1)._feed(ev.TokenRefused(request, status, cause))
+            self._feed(ev.TokenGranted(request, token(wanted), 60.0))
+            return
+        self.left["faults"] -= 1
+        status = {"refused": 401, "lost": 404, "down": None}[result]
+        cause = ev.Cause.UNREACHABLE if status is None else None
+        self._feed(ev.TokenRefused(request, status, cause))
 
-    def _wake(self) -> World:
+    def _wake(self) -> None:
         at = self.cache.next_deadline()
         assert at is not None
-        return evolve(self._spend(wakes=1), now=max(self.now, at))._feed(ev.Woke())
+        self.left["wakes"] -= 1
+        self.now = max(self.now, at)
+        self._feed(ev.Woke())
 
-    def _move(self) -> World:
-        return self._spend(moves=1)._current(D2)
+    def _move(self) -> None:
+        self._becomes(D2)
 
-    def _vanish(self) -> World:
-        return self._spend(moves=1)._current(None)
+    def _vanish(self) -> None:
+        self._becomes(None)
 
-    def _current(self, tag: Digest | None) -> World:
+    def _becomes(self, tag: Digest | None) -> None:
+        self.left["moves"] -= 1
         new = frozenset({tag} if tag else ())
-        clients = {n: evolve(c, current=c.current | new) for n, c in self.clients.items()}
-        old = frozenset({self.tag} if self.tag else ())
-        checking = any(s.request.resource == TAG for s in self.fetches.values()) or self.tokens
-        trail = self.trail | old if checking else frozenset()
-        return evolve(self, tag=tag, clients=clients, trail=trail)
+        for number, client in self.clients.items():
+            self.clients[number] = client._replace(current=client.current | new)
+        if self._checking():
+            self.trail |= {self.tag} if self.tag else frozenset()
+        self.tag = tag
 
-    def _drain(self) -> World:
-        return evolve(self._spend(drains=1), held=None)._feed(ev.Draining())
+    def _drain(self) -> None:
+        self.left["drains"] -= 1
+        self.held = None
+        self.draining = True
+        self._feed(ev.Draining())
 
-    def _fetch(self, number: str, what: str) -> World:
+    def _switch(self) -> None:
+        """The operator sets `offline`, while upstream may be being asked already."""
+        self.left["switches"] -= 1
+        self.offline = True
+        self.cache.configure(self._config())
+
+    def _kill(self, written: str) -> None:
+        """All that was in memory is lost, and the end of the journal."""
+        self.left["kills"] -= 1
+        inventory = restarted(self.records[: int(written)], self.disk, self.now)
+        if not any(getattr(r, "reference", None) == TAG for r in inventory.records):
+            self.held = None
+        elif self.held is not None:
+            there = [r for r in inventory.records if getattr(r, "digest", None) == self.held]
+            self.held = self.held if any(getattr(r, "document", None) for r in there) else None
+        self.records = tuple(inventory.records)
+        for container in (self.clients, self.fetches, self.spools, self.tokens):
+            container.clear()
+        self.jobs, self.discarded, self.trail = (), frozenset(), frozenset()
+        self.cache = Cache(self._config(), inventory)
+        self.cache.check()
+
+    def _fetch(self, number: str, what: str) -> None:
         fetch = int(number)
         sim = self.fetches[fetch]
-        causes = {"down": ev.Cause.UNREACHABLE, "cut": ev.Cause.CUT, "slow": ev.Cause.TIMEOUT}
-        if what in causes or what == "full":
-            cause = causes.get(what, ev.Cause.NO_SPACE)
-            return self._spend(faults=1)._gone(fetch)._feed(ev.FetchFailed(fetch, cause))
-        if what in ("more", "corrupt"):
-            return self._body(fetch, sim, right=what == "more")
-        if what == "end":
-            return self._end(fetch, sim)
-        honest = what == "head"
-        head = self._honest(sim.request) if honest else self._dishonest(sim.request, what)
-        world = self if honest else self._spend(faults=1)
+        if what == "more":
+            self._body(fetch, sim, right=True)
+        elif what == "end":
+            self._end(fetch, sim)
+        elif what == "head":
+            self._head(fetch, sim, upstream.honest(sim.request, self.bound, self.tag))
+        else:
+            self.left["faults"] -= 1
+            if what == "corrupt":
+                self._body(fetch, sim, right=False)
+            elif what in upstream.CAUSES:
+                del self.fetches[fetch]
+                self._feed(ev.FetchFailed(fetch, upstream.CAUSES[what]))
+            else:
+                self._head(fetch, sim, upstream.dishonest(sim.request, what))
+
+    def _head(self, fetch: int, sim: Sim, head: ev.UpstreamHead) -> None:
+        request = sim.request
+        digest = upstream.digest_of(request, self.tag)
         if head.status == 404:
-            world = evolve(world, said404=world.said404 | {sim.request.resource})
-        if sim.request.resource == TAG and head.status == 404:
-            world = evolve(world, held=None)
-        with_body = head.status in (200, 206) and sim.request.method is Method.GET
-        stage = evolve(sim, at=head.start if with_body else SIZE)
-        world = evolve(world, fetches={**world.fetches, fetch: stage})
-        return world._feed(ev.HeadReceived(fetch, head))
+            self.said404 |= {request.resource}
+            if request.resource == TAG:
+                self.held, self.absent = None, True
+        if head.status == 200 and digest is not None:
+            self.vouched |= {request.repository}
+            if request.resource == TAG:
+                self.absent = False
+            if request.resource == TAG and self.bound.tag_ttl:
+                self.confirmed = (digest, self.now)
+        if head.status in (200, 206) and request.method is Method.GET and digest is not None:
+            self.fetches[fetch] = sim._replace(at=head.start, digest=digest)
+        else:
+            self.fetches[fetch] = sim._replace(at=SIZES[B], digest=B)  # no body but an end
+        self._feed(ev.HeadReceived(fetch, head))
 
-    def _honest(self, request: fx.UpstreamRequest) -> ev.UpstreamHead:
-        if self.budget.auth and request.authorization != TOKEN:
-            return ev.UpstreamHead(401, challenges=(CHALLENGE,))
-        digest = self._digest(request)
-        if digest is None:
-            return ev.UpstreamHead(404)
-        length = None if self.budget.chunked and digest == B else SIZE
-        if request.offset and not self.budget.chunked:
-            start = request.offset
-            return ev.UpstreamHead(206, SIZE - start, start, SIZE, digest, TYPE)
-        return ev.UpstreamHead(200, length, size=length, digest=digest, media_type=TYPE)
-
-    def _dishonest(self, request: fx.UpstreamRequest, what: str) -> ev.UpstreamHead:
-        match what:
-            case "limited":
-                return ev.UpstreamHead(429, retry_after=1)
-            case "broken":
-                return ev.UpstreamHead(503)
-            case "redirect":
-                abroad = ev.Location("https://cdn/x", same_origin=False)
-                return ev.UpstreamHead(307, location=abroad)
-            case "wrong-206":
-                return ev.UpstreamHead(206, 1, 1 - min(request.offset, 1), SIZE, None, TYPE)
-        digest = self._digest(request)
-        if digest is None or request.method is Method.GET:
-            return ev.UpstreamHead(500)
-        return ev.UpstreamHead(200)  # bare: no digest, no length
-
-    def _digest(self, request: fx.UpstreamRequest) -> Digest | None:
-        if request.repository != A:
-            return None
-        if isinstance(request.resource, Content):
-            return request.resource.digest
-        return self.tag
-
-    def _body(self, fetch: int, sim: Sim, *, right: bool) -> World:
+    def _body(self, fetch: int, sim: Sim, *, right: bool) -> None:
         assert sim.at is not None
-        world = self if right else self._spend(faults=1)
-        fetches = {**world.fetches, fetch: evolve(sim, at=sim.at + 1)}
+        self.fetches[fetch] = sim._replace(at=sim.at + 1)
         if sim.spool is None:
-            return evolve(world, fetches=fetches)
-        held = world.spools[sim.spool.number]
+            return
+        held = self.spools[sim.spool.number]
         if len(held) < sim.at:
             raise BrokenPromise(f"a gap in {sim.spool}")
         if len(held) == sim.at:
             held = (*held, right)
-        spools = {**world.spools, sim.spool.number: held}
-        world = evolve(world, fetches=fetches, spools=spools)
-        return world._feed(ev.BodySpooled(fetch, len(held)))
+            self.spools[sim.spool.number] = held
+        self._feed(ev.BodySpooled(fetch, len(held)))
 
-    def _end(self, fetch: int, sim: Sim) -> World:
-        world = self._gone(fetch)
-        if sim.spool is None:
-            return world._feed(ev.FetchEnded(fetch))
-        held = world.spools[sim.spool.number]
-        whole = len(held) == SIZE and all(held)
-        digest = self._digest(sim.request) if whole else Digest("sha256:wrong")
-        named = digest in MANIFEST
-        document = DOCUMENT if whole and named else None
-        if digest is None:
-            digest, document = D1, DOCUMENT  # the tag vanished while its manifest came in
-        return world._feed(ev.FetchEnded(fetch, digest, document))
+    def _end(self, fetch: int, sim: Sim) -> None:
+        del self.fetches[fetch]
+        if sim.spool is None or sim.digest is None:
+            self._feed(ev.FetchEnded(fetch))
+            return
+        held = self.spools[sim.spool.number]
+        digest = sim.digest if all(held) and len(held) == SIZES[sim.digest] else WRONG
+        self._feed(ev.FetchEnded(fetch, digest, DOCUMENTS.get(digest)))
 
     # What the core does about it
 
-    def _feed(self, event: ev.Event) -> World:
-        effects = self.cache.handle(event, self.now)
-        self.cache.check()
-        world = self
-        for effect in effects:
-            world = world._take(effect)
-        if world.trail and not any(s.request.resource == TAG for s in world.fetches.values()):
-            world = evolve(world, trail=frozenset())
-        names = {type(e).__name__ for e in effects} - world.seen
-        return evolve(world, seen=world.seen | names) if names else world
+    def _feed(self, event: ev.Event) -> None:
+        for effect in self.cache.handle(event, self.now):
+            self.sightings.effects.add(type(effect))
+            self._take(effect)
+        if self.trail and not self._checking():
+            self.trail = frozenset()
 
-    def _take(self, effect: fx.Effect) -> World:
+    def _take(self, effect: fx.Effect) -> None:
         match effect:
-            case fx.Respond():
-                return self._respond(effect)
+            case fx.Respond(number, head):
+                self._respond(number, head)
             case fx.SendBody():
-                return self._send(effect)
-            case fx.Finish():
-                return self._finish(effect)
-            case fx.Abort():
                 client = self._client(effect.exchange)
-                if client.head is None:
+                promises.send(self, client, effect)
+                self.clients[effect.exchange] = client._replace(out=effect)
+            case fx.Finish(number):
+                promises.finish(self._client(number), number)
+                del self.clients[number]
+            case fx.Abort(number):
+                if self._client(number).head is None:
                     raise BrokenPromise(f"aborted without an answer: {effect}")
-                return self._without(effect.exchange)
-            case fx.Fetch():
-                return self._start(effect)
-            case fx.CancelFetch():
-                if effect.fetch not in self.fetches:
+                del self.clients[number]
+            case fx.Fetch(number, request, spool):
+                promises.fetch(self, effect)
+                if number <= self.last_fetch and not self.bound.kills:
+                    raise BrokenPromise(f"a number given twice: {effect}")
+                self.last_fetch = number
+                if spool is not None:
+                    self.spools.setdefault(spool.number, ())
+                self.fetches[number] = Sim(request, spool)
+            case fx.CancelFetch(number):
+                if self.fetches.pop(number, None) is None:
                     raise BrokenPromise(f"cancelled what is not there: {effect}")
-                return self._gone(effect.fetch)
-            case fx.AcquireToken():
-                return evolve(self, tokens={**self.tokens, effect.request: effect.challenge})
-            case fx.CommitBlob():
-                if effect.spool.number in self.discarded:
+            case fx.AcquireToken(number, _, wanted):
+                self.tokens[number] = wanted
+            case fx.CommitBlob(spool):
+                if spool.number in self.discarded or spool.number not in self.spools:
                     raise BrokenPromise(f"committed after it was discarded: {effect}")
-                return evolve(self, jobs=(*self.jobs, effect))
-            case fx.DeleteBlob():
-                reading = [c for c in self.clients.values() if c.out is not None]
-                if any(c.out and c.out.source == fx.Stored(effect.digest) for c in reading):
+                self.jobs = (*self.jobs, effect)
+            case fx.DeleteBlob(digest):
+                outs = [c.out.source for c in self.clients.values() if c.out is not None]
+                if fx.Stored(digest) in outs:
                     raise BrokenPromise(f"deleted while read: {effect}")
-                return evolve(self._let_go(effect.digest), jobs=(*self.jobs, effect))
-            case fx.DiscardSpool():
-                return evolve(self, discarded=self.discarded | {effect.spool.number})
-        return self
+                self._let_go(digest)
+                self.jobs = (*self.jobs, effect)
+            case fx.DiscardSpool(spool):
+                self.discarded |= {spool.number}
+            case fx.Journal(record):
+                if self.left["kills"]:
+                    self.records = (*self.records, record)
+            case fx.Note():
+                pass
 
-    def _respond(self, effect: fx.Respond) -> World:
-        client = self._client(effect.exchange)
-        head, pull = effect.head, client.pull
-        if client.head is not None:
-            raise BrokenPromise(f"answered twice: {effect}")
-        target = pull.target
-        resource = target.content if isinstance(target, ByDigest) else target
-        if head.status == 404 and resource not in self.said404:
-            raise BrokenPromise(f"404 that upstream never said: {effect}")
-        if head.status in (200, 206):
-            if isinstance(target, ByDigest) and target.repository != A:
-                raise BrokenPromise(f"served without a grant: {effect}")
-            fresh = self.budget.tag_ttl or head.decision.stale_if_error
-            named = head.descriptor.content.digest if head.descriptor else None
-            if target == TAG and not fresh and named not in client.current:
-                raise BrokenPromise(f"an old answer, unmarked: {effect}")
-        if target == TAG and head.status >= 429 and self.held is not None:
-            raise BrokenPromise(f"an error although it is held: {effect}")
-        if bool(pull.ranges) and head.status == 200:
-            raise BrokenPromise(f"200 for a range: {effect}")
-        world = self._with(effect.exchange, evolve(client, head=head))
-        body = head.status == 200 and pull.method is Method.GET
-        if target == TAG and body and head.descriptor and not head.decision.stale_if_error:
+    def _respond(self, number: int, head: fx.AnswerHead) -> None:
+        client = self._client(number)
+        promise = promises.respond(self, client, head, number)
+        self.sightings.decided(head)
+        self.clients[number] = client._replace(head=promise)
+        target = PULLS[client.pull].target
+        if target == TAG and promise.body and head.descriptor and not head.decision.stale_if_error:
             digest = head.descriptor.content.digest
             coming = any(isinstance(j, fx.CommitBlob) and j.digest == digest for j in self.jobs)
-            return evolve(world, held=digest if coming or digest in self.disk else None)
-        return world
+            there = coming or digest in self.disk
+            self.held = digest if there and not self.absent else None
 
-    def _send(self, effect: fx.SendBody) -> World:
-        client = self._client(effect.exchange)
-        head = client.head
-        if head is None or client.out is not None:
-            raise BrokenPromise(f"not its turn: {effect}")
-        first = head.span.start if head.span else 0
-        if effect.span.start != (first if client.pos is None else client.pos):
-            raise BrokenPromise(f"a gap or an overlap: {effect}")
-        if effect.span.stop <= effect.span.start:
-            raise BrokenPromise(f"nothing to send: {effect}")
-        if isinstance(effect.source, fx.Stored):
-            if effect.source.digest not in self.disk:
-                raise BrokenPromise(f"not on disk: {effect}")
-        elif effect.source.number in self.discarded:
-            raise BrokenPromise(f"sent after it was discarded: {effect}")
-        elif self._length(effect.source) < effect.span.stop:
-            raise BrokenPromise(f"not readable yet: {effect}")
-        return self._with(effect.exchange, evolve(client, out=effect))
+    # Properties
 
-    def _finish(self, effect: fx.Finish) -> World:
-        client = self._client(effect.exchange)
-        head = client.head
-        if head is None or client.out is not None:
-            raise BrokenPromise(f"finished too early: {effect}")
-        body = client.pull.method is Method.GET and head.status in (200, 206)
-        if body and head.repositories is None:
-            first = head.span.start if head.span else 0
-            sent = (client.pos or first) - first
-            if head.length is not None and sent != head.length:
-                raise BrokenPromise(f"{sent} bytes of {head.length}: {effect}")
-            if sent == SIZE and client.bad:
-                raise BrokenPromise(f"a complete answer with wrong bytes: {effect}")
-            if head.length is None and sent != SIZE:
-                raise BrokenPromise(f"ended early without a length: {effect}")
-        return self._without(effect.exchange)
+    def check(self) -> None:
+        """What holds in every state: the core's invariants, and the two ids that were the last
+        to end mean nothing to it any more."""
+        self.cache.check()
+        for number in (self.last_fetch, self.last_fetch - 1):
+            if number > 0 and number not in self.fetches:
+                late = self.cache.handle(ev.FetchFailed(number, ev.Cause.CUT), self.now)
+                if late:
+                    raise BrokenPromise(f"a late event was not ignored: {late}")
+        self._check_prompt()
+        self.check_quiet()
 
-    def _start(self, effect: fx.Fetch) -> World:
-        request = effect.request
-        if request.location is not None and request.authorization is not None:
-            raise BrokenPromise(f"credentials abroad: {effect}")
-        if effect.spool is not None and effect.spool.medium is fx.Medium.FILE:
-            shared = [
-                s for s in self.fetches.values() if s.spool and s.spool.medium is fx.Medium.FILE
-            ]
-            if any(s.spool and s.spool.digest == effect.spool.digest for s in shared):
-                raise BrokenPromise(f"fetched twice at a time: {effect}")
-        spools = self.spools
-        if effect.spool is not None and effect.spool.number not in spools:
-            spools = {**spools, effect.spool.number: ()}
-        fetches = {**self.fetches, effect.fetch: Sim(request, effect.spool)}
-        return evolve(self, fetches=fetches, spools=spools)
-
-    # Helpers
-
-    def _client(self, number: int) -> Client:
-        if number not in self.clients:
-            raise BrokenPromise(f"an effect for the finished exchange {number}")
-        return self.clients[number]
-
-    def _with(self, number: int, client: Client) -> World:
-        return evolve(self, clients={**self.clients, number: client})
-
-    def _without(self, number: int) -> World:
-        return evolve(self, clients={n: c for n, c in self.clients.items() if n != number})
-
-    def _gone(self, fetch: int) -> World:
-        return evolve(self, fetches={n: s for n, s in self.fetches.items() if n != fetch})
-
-    def _let_go(self, digest: Digest) -> World:
-        return evolve(self, held=None) if self.held == digest else self
-
-    def _length(self, spool: fx.Spool) -> int:
-        return len(self.spools[spool.number])
-
-    def _bad(self, source: fx.Source, span: Span) -> bool:
-        if isinstance(source, fx.Stored):
-            return False
-        return not all(self.spools[source.number][span.start : span.stop])
-
-    def _spend(self, **spent: int) -> World:
-        left = {name: getattr(self.budget, name) - n for name, n in spent.items()}
-        return evolve(self, budget=evolve(self.budget, **left))
+    def _check_prompt(self) -> None:
+        """As soon as upstream's head is known, every client is answered that waits for the same;
+        but for those sent ways of their own by a failing store, and for other repositories."""
+        if {"full", "fault"} & {*self.bound.kinds} or "cousin" in self.bound.pulls:
+            return
+        for sim in self.fetches.values():
+            if sim.at is None or not upstream.is_file(sim.spool) or self.bound.chunked:
+                continue
+            for number, client in self.clients.items():
+                pull = PULLS[client.pull]
+                plain = pull.method is Method.GET and not pull.if_none_match
+                wants = plain and pull.target == ByDigest(A, BLOB)
+                if wants and client.head is None and sim.request.resource == BLOB:
+                    raise BrokenPromise(f"{number} waits although the head is known: {client}")
 
     @property
     def quiet(self) -> bool:
@@ -525,53 +461,134 @@ class World:
         return not busy and not any(c.out for c in self.clients.values())
 
     def check_quiet(self) -> None:
-        """With nothing under way and no deadline left, nobody may be waiting."""
-        if self.quiet and self.cache.next_deadline() is None and self.clients:
+        """With nothing under way and no deadline left, nobody waits and nothing is left over."""
+        if not self.quiet:
+            return
+        for number, client in self.clients.items():
+            if promises.is_there(self, client):
+                raise BrokenPromise(f"{number} waits although it is stored: {client}")
+        if self.cache.next_deadline() is not None:
+            return
+        if self.clients:
             raise BrokenPromise(f"waits for ever: {self.clients}")
+        if self.spools.keys() - self.discarded:
+            raise BrokenPromise(f"spools that nobody discards: {self.spools}")
 
-    def key(self) -> Hashable:
-        """Equal for worlds that go on alike; `seen` is the explorer's affair."""
-        live = {s.spool.number for s in self.fetches.values() if s.spool}
-        outs = [c.out.source for c in self.clients.values() if c.out]
-        live |= {source.number for source in outs if isinstance(source, fx.Spool)}
-        live |= {j.spool.number for j in self.jobs if isinstance(j, fx.CommitBlob)}
-        order = {n: i for i, n in enumerate(sorted(live))}
-        relabel = {n: i for i, n in enumerate(sorted(self.fetches))}
+    def settle(self, known: set[int]) -> list[str]:
+        """Let everything go well, and time pass, until all is at rest, or as in a state that is
+        `known` to come to rest; those on the way are known from then on. What was done."""
+        world, done, marks = self.fork(), list[str](), list[int]()
+        for _ in range(FEW_STEPS):
+            mark = hash(world.key(budgets=False))
+            action = None if mark in known else world.benign()
+            if action is None:
+                world.check_quiet()
+                known.update(marks)
+                return done
+            marks.append(mark)
+            done.append(action)
+            world = world.act(action)
+        raise BrokenPromise(f"does not come to rest: {self.clients}")
+
+    def key(self, *, budgets: bool = True) -> Hashable:
+        """Equal for worlds that go on alike: all numbers are names only, and clients of one
+        kind may change places."""
+        classes = {n: hash(self._of_client(c, None)) for n, c in self.clients.items()}
+        labels = Labels()
+        core = self.cache.fingerprint(self.now, classes, labels)
+        name = labels.number
+        names = labels.exchanges
+        clients = sorted(
+            (names.get(n, -1), hash(self._of_client(c, labels))) for n, c in self.clients.items()
+        )
+        fetches = tuple(sorted((name(n), s.at, s.digest or "") for n, s in self._by_at()))
+        spools = tuple(sorted((name(n), bits) for n, bits in sorted(self.spools.items())))
         return (
-            self.cache.fingerprint(self.now),
-            self.budget,
-            self.tag,
-            self.held,
-            tuple(sorted(self.trail)),
-            tuple(order[n] for n in sorted(self.discarded & live)),
-            tuple(
-                sorted(
-                    (n, repr(c.pull), c.head, _out(c, order), c.pos, c.bad, repr(sorted(c.current)))
-                    for n, c in self.clients.items()
-                )
+            core,
+            tuple(self.left.values()) if budgets else None,
+            (
+                self.tag,
+                self.held,
+                self.absent,
+                self.trail,
+                self.disk,
+                self.said404,
+                self.vouched,
+                self.offline,
             ),
-            tuple(
-                (relabel[n], repr(s.request), s.spool and order[s.spool.number], s.at)
-                for n, s in sorted(self.fetches.items())
-            ),
-            tuple((order[n], bits) for n, bits in sorted(self.spools.items()) if n in order),
-            tuple(sorted(map(repr, self.tokens.values()))),
-            tuple((type(j).__name__, j.digest) for j in self.jobs),
-            self.disk,
-            self.said404,
+            None if self.confirmed is None else (self.confirmed[0], self.now - self.confirmed[1]),
+            tuple(clients),
+            fetches,
+            spools,
+            tuple(sorted(name(n) for n in self.discarded)),
+            tuple(sorted((j.digest, i, type(j).__name__) for i, j in self._in_order())),
+            self._journalled() if self.left["kills"] else None,
         )
 
+    def _by_at(self) -> list[tuple[int, Sim]]:
+        return [(n, s._replace(at=-1 if s.at is None else s.at)) for n, s in self.fetches.items()]
 
-def _out(client: Client, order: dict[int, int]) -> Hashable:
-    if client.out is None:
-        return None
-    source = client.out.source
-    label = source.digest if isinstance(source, fx.Stored) else order[source.number]
-    return (label, client.out.span)
+    def _in_order(self) -> list[tuple[int, Job]]:
+        """Jobs for one digest are done in order; that of different digests is nobody's affair."""
+        counts: dict[Digest, int] = {}
+        numbered: list[tuple[int, Job]] = []
+        for job in self.jobs:
+            counts[job.digest] = counts.get(job.digest, 0) + 1
+            numbered.append((counts[job.digest], job))
+        return numbered
 
+    def _journalled(self) -> Hashable:
+        return tuple(
+            (type(r).__name__, str(getattr(r, "digest", "")), self._age(r)) for r in self.records
+        )
 
-def new_world(budget: Budget) -> World:
-    limits = Limits(answer=28.0, attempts=2, redirects=1)
-    upstream = Upstream(tag_ttl=budget.tag_ttl)
-    config = Config({"up": upstream}, max_size=budget.max_size, ttl=None, limits=limits)
-    return World(Cache(config, Inventory()), budget)
+    def _age(self, record: Record) -> float:
+        at = getattr(record, "used", getattr(record, "checked", self.now))
+        return round(self.now - at, 3)
+
+    def _of_client(self, client: Client, labels: Labels | None) -> Hashable:
+        out: Hashable = None
+        if client.out is not None:
+            source, span = client.out.source, client.out.span
+            where: Hashable = source.digest if isinstance(source, fx.Stored) else None
+            if labels is not None and isinstance(source, fx.Spool):
+                where = labels.number(source.number)
+            out = (where, span.start, span.stop)
+        return (client.pull, client.head, client.pos, client.bad, client.old, client.current, out)
+
+    # Helpers
+
+    def _config(self) -> Config:
+        bound = self.bound
+        limits = Limits(answer=28.0, attempts=2, redirects=1)
+        up = Upstream(tag_ttl=bound.tag_ttl, basic=bound.auth == "basic")
+        return Config(
+            {"up": up},
+            max_size=bound.max_size,
+            ttl=bound.ttl,
+            offline=self.offline,
+            limits=limits,
+        )
+
+    def _checking(self) -> bool:
+        asked = any(isinstance(s.request.resource, TagRef) for s in self.fetches.values())
+        return asked or bool(self.tokens)
+
+    def _client(self, number: int) -> Client:
+        if number not in self.clients:
+            raise BrokenPromise(f"an effect for the finished exchange {number}")
+        return self.clients[number]
+
+    def _let_go(self, digest: Digest) -> None:
+        if self.held == digest:
+            self.held = None
+
+    def _tidy(self) -> None:
+        """Forget the spools that are discarded and that nobody works with any more."""
+        used = {s.spool.number for s in self.fetches.values() if s.spool is not None}
+        outs = [c.out.source for c in self.clients.values() if c.out is not None]
+        used |= {source.number for source in outs if isinstance(source, fx.Spool)}
+        used |= {job.spool.number for job in self.jobs if isinstance(job, fx.CommitBlob)}
+        for number in self.discarded - used:
+            self.spools.pop(number, None)
+        self.discarded &= used

@@ -1,14 +1,16 @@
 """Dies at every step of a store's work in turn. Run as a program: crash_child.py DIRECTORY.
 
 For k = 1, 2, ... a forked child does the work below in DIRECTORY/k and exits, as if killed,
-just before its k-th call into the operating system; a pwrite is cut short instead. The last
-child lives to the end and leaves the names of its calls in DIRECTORY/calls. A separate
-program, because a process that forks must not have threads.
+just before its k-th call into the operating system or statement to SQLite; a pwrite is cut
+short instead. The last child lives to the end and leaves the names of its calls in
+DIRECTORY/calls. A separate program, because a process that forks must not have threads.
 """
 
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ SECOND = b"second" * 1000
 DOOMED = b"doomed" * 1000
 
 CALLS = ("open", "pwrite", "fsync", "ftruncate", "rename", "unlink", "mkdir", "close")
+STATEMENTS = ("execute", "executescript")
 
 
 def work(root: Path) -> None:
@@ -53,8 +56,13 @@ def count_calls(deadly: int, names: list[str]) -> None:
 
         return wrapper
 
+    class Connection(sqlite3.Connection):
+        execute = counted("execute", sqlite3.Connection.execute)
+        executescript = counted("executescript", sqlite3.Connection.executescript)
+
     for name in CALLS:
         setattr(os, name, counted(name, getattr(os, name)))
+    setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Connection))  # noqa: B010
 
 
 def run(directory: Path, deadly: int) -> bool:

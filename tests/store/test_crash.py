@@ -1,6 +1,7 @@
 """A process that is killed at any step leaves whole blobs or none."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,13 @@ import pytest
 import tests
 from distcache.core.inventory import BlobStored
 from distcache.store import Swept, open_store
-from tests.store.crash_child import CALLS, DOOMED, FIRST, SECOND
-from tests.store.samples import digest_of, files_below, path_of
+from tests.store.crash_child import CALLS, DOOMED, FIRST, SECOND, STATEMENTS
+from tests.store.samples import digest_of, files_below, grant, path_of, put, tag
 
 CLEAN = Swept(spools=0, adopted=0, lost=0, damaged=0, orphans=0, renewed=False)
+
+WAL_HEADER, FRAME = 32, 24 + 4096
+"""Bytes: SQLite's file format, section 4.1."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,7 @@ def roots(directory: Path) -> list[Path]:
 def test_every_step_was_a_crash_once(crashed: Path) -> None:
     calls = (crashed / "calls").read_text().split("\n")
     assert len(roots(crashed)) == len(calls) + 1
-    assert set(calls) == set(CALLS)
+    assert set(calls) == {*CALLS, *STATEMENTS}
 
 
 def test_after_a_crash_a_blob_is_there_whole_or_not_at_all(crashed: Path) -> None:
@@ -73,3 +77,31 @@ def test_bytes_are_durable_before_their_name_and_the_name_before_the_end(crashed
         before = calls[:place][::-1]
         assert before.index("fsync") < before.index("pwrite")
         assert calls[place + 1 : place + 4] == ["open", "fsync", "close"]
+
+
+def test_a_log_that_ends_anywhere_holds_whole_batches_only(tmp_path: Path) -> None:
+    """Killed within one of SQLite's own writes, or after a power cut that lost some of them."""
+    live = tmp_path / "live"
+    store = open_store(live)
+    digests = [put(store, bytes([number]) * 100, number) for number in range(5)]
+    for digest in digests:
+        store.write([grant(digest), tag(digest[-8:], digest)])
+    log = (live / "index.sqlite-wal").read_bytes()
+    starts = range(WAL_HEADER, len(log), FRAME)
+    assert len(starts) > len(digests), "every batch is in the log"
+    found = set()
+    for size in sorted({0, 1, *(start + more for start in starts for more in (0, 23, 24, 2000))}):
+        copy = tmp_path / "copy"
+        shutil.copytree(live, copy)
+        os.truncate(copy / "index.sqlite-wal", min(size, len(log)))
+        cut = open_store(copy)
+        records = cut.inventory.records
+        granted = [digest for digest in digests if grant(digest) in records]
+        assert granted == digests[: len(granted)]
+        tagged = [digest for digest in digests if tag(digest[-8:], digest) in records]
+        assert tagged == granted
+        found.add(len(granted))
+        cut.close()
+        shutil.rmtree(copy)
+    store.close()
+    assert found == set(range(len(digests))), "the last batch was never cut off"

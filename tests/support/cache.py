@@ -6,14 +6,18 @@ DISTCACHE_COMMAND names another server with the same command line and configurat
 
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 from attrs import define, field
 
 from tests.support.processes import Server, free_port
+
+RUNTIMES = ("trio",)
+"""What `--runtime` may be: black-box tests run once for each."""
 
 
 def server_command() -> list[str]:
@@ -23,21 +27,39 @@ def server_command() -> list[str]:
 
 @define(eq=False)
 class CacheServer:
-    """One configured cache in `directory`; `proxy` is the configuration's section."""
+    """One configured cache in `directory`; `proxy`, `http` and `storage` are sections of its
+    configuration, added to what must be there.
+
+    `store` may lie elsewhere; `environment` is added to the tests' own; `command` replaces
+    `server_command()`. What is changed here counts from the next `start`, sections of the
+    configuration also from `configure` and `hang_up`."""
 
     directory: Path
     proxy: Mapping[str, object]
     port: int = field(factory=free_port)
+    runtime: str = field(default=RUNTIMES[0], kw_only=True)
+    http: Mapping[str, object] = field(factory=dict, kw_only=True)
+    storage: Mapping[str, object] = field(factory=dict, kw_only=True)
+    store: Path = field(kw_only=True)
+    environment: Mapping[str, str] = field(factory=dict, kw_only=True)
+    command: Sequence[str] = field(factory=server_command, kw_only=True)
     server: Server = field(init=False)
+
+    @store.default
+    def _own_store(self) -> Path:
+        return self.directory / "store"
 
     def __attrs_post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        command = [*server_command(), "serve", str(self.directory / "config.yml")]
-        self.server = Server(command, self.port, self.directory / "output.log")
+        command = [*self.command, "serve", str(self.config)]
+        if "DISTCACHE_COMMAND" not in os.environ:
+            command += ["--runtime", self.runtime]
+        environment = {**os.environ, **self.environment}
+        self.server = Server(command, self.port, self.directory / "output.log", environment)
 
     @property
-    def store(self) -> Path:
-        return self.directory / "store"
+    def config(self) -> Path:
+        return self.directory / "config.yml"
 
     @property
     def address(self) -> str:
@@ -45,15 +67,27 @@ class CacheServer:
 
     def start(self) -> None:
         """Raises ServerError."""
+        self.configure()
+        self.server.start()
+
+    def configure(self) -> None:
+        """Write the configuration file; a running server learns of it by `hang_up`."""
         config = {
             "version": "0.1",
             "log": {"level": "info", "formatter": "json"},
-            "storage": {"filesystem": {"rootdirectory": str(self.store)}},
-            "http": {"addr": self.address},
+            "storage": {"filesystem": {"rootdirectory": str(self.store)}, **self.storage},
+            "http": {"addr": self.address, **self.http},
             "proxy": dict(self.proxy),
         }
-        (self.directory / "config.yml").write_text(yaml.safe_dump(config))
-        self.server.start()
+        self.config.write_text(yaml.safe_dump(config))
+
+    def hang_up(self) -> None:
+        """SIGHUP: read the configuration again."""
+        self.signal(signal.SIGHUP)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.server.process is not None
+        self.server.process.send_signal(number)
 
     def stop(self) -> int:
         return self.server.stop()

@@ -1,6 +1,7 @@
 """What a wiretap can do to an answer, and where a test can hold one."""
 
 import threading
+from collections.abc import Callable
 
 from attrs import define, field, frozen
 
@@ -35,8 +36,10 @@ class Fault:
     """Befalls the next `times` answers to `method` whose path contains `path`.
 
     Offsets count bytes of the answer's body. `cut`: close the connection there; `corrupt`:
-    invert the byte there; `gate`: hold there; `status`: answer this instead, with `headers`
-    and without asking anyone."""
+    invert the byte there; `gate`: hold there, or with `mute` before the head; `piece`: send no
+    more bytes than this at once; `extra` follows the body; `rewrite` makes another head of the
+    head's lines, the status line first. Without asking anyone: `drop` closes the connection
+    instead of answering; `status` is answered, with `headers`."""
 
     path: str
     method: str = "GET"
@@ -46,6 +49,11 @@ class Fault:
     gate: Gate | None = None
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    mute: bool = False
+    drop: bool = False
+    piece: int | None = None
+    extra: bytes = b""
+    rewrite: Callable[[list[str]], list[str]] | None = None
 
 
 @define
@@ -71,6 +79,18 @@ class Plan:
                         del self._left[place]
                     return fault
         return None
+
+    def clear(self) -> None:
+        """Forget what has not been used up, and let go of what is held."""
+        with self._lock:
+            self._left.clear()
+        self.open_gates()
+
+    @property
+    def left(self) -> list[Fault]:
+        """What has still to befall an answer."""
+        with self._lock:
+            return [fault for fault, _ in self._left]
 
     def open_gates(self) -> None:
         """Let go of every answer that is held, or would be."""

@@ -5,7 +5,7 @@ It serves what it was given, knows `Range: bytes=N-`, and nothing of the writing
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -32,10 +32,16 @@ class Item:
 
 @define(eq=False)
 class Origin:
-    """What is served, by path; content may be added while it runs."""
+    """What is served, by path; content may be added while it runs. `ranged` False: Range is
+    ignored, as a server may. `redirects`: where a path is to be found instead (307). `refuses`
+    looks at a request's path and headers: the status to refuse it with, if any; 401 asks for a
+    user name and password."""
 
     port: int = 0
     items: dict[str, Item] = field(factory=dict)
+    ranged: bool = True
+    redirects: dict[str, str] = field(factory=dict)
+    refuses: Callable[[str, Mapping[str, str]], int | None] = lambda path, headers: None
 
     def add_blob(self, repository: str, data: bytes) -> str:
         """The path under which it is served."""
@@ -69,6 +75,7 @@ def running_origin() -> Iterator[Origin]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             self._answer(with_body=True)
@@ -80,13 +87,19 @@ def running_origin() -> Iterator[Origin]:
             pass
 
         def _answer(self, with_body: bool) -> None:
-            item = origin.items.get(self.path.partition("?")[0])
-            if item is None:
-                self.send_response(404)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+            path = self.path.partition("?")[0]
+            refusal = origin.refuses(self.path, dict(self.headers.items()))
+            if refusal is not None:
+                self._say(refusal, ("WWW-Authenticate", 'Basic realm="origin"'))
                 return
-            start = first_byte(self.headers.get("Range"))
+            if path in origin.redirects:
+                self._say(307, ("Location", origin.redirects[path]))
+                return
+            item = origin.items.get(path)
+            if item is None:
+                self._say(404)
+                return
+            start = first_byte(self.headers.get("Range")) if origin.ranged else None
             size = len(item.body)
             self.send_response(206 if start is not None else 200)
             if start is not None:
@@ -97,6 +110,12 @@ def running_origin() -> Iterator[Origin]:
             self.end_headers()
             if with_body:
                 self.wfile.write(item.body[start or 0 :])
+
+        def _say(self, status: int, *headers: tuple[str, str]) -> None:
+            self.send_response(status)
+            for name, value in (*headers, ("Content-Length", "0")):
+                self.send_header(name, value)
+            self.end_headers()
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

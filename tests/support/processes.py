@@ -1,5 +1,7 @@
 """Server processes for black-box tests: free ports, bounded waits, orderly ends."""
 
+import contextlib
+import random
 import shutil
 import signal
 import socket
@@ -13,16 +15,22 @@ from attrs import define, field
 READY = 30.0
 """Seconds a server gets to listen; a loaded two-core machine stays far below."""
 
+PORTS = (10_000, 32_000)
+"""Below Linux's ip_local_port_range."""
+
 DIE_WITH_TESTS = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 """A prefix that does not change the process id: a server outlives no test run, not even one
 that is killed (prctl(2), PR_SET_PDEATHSIG)."""
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback interface that nobody listened on a moment ago. Not one that the
+    kernel gives away by itself: between now and its use another test could be given it."""
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def listening(port: int) -> bool:
@@ -64,10 +72,21 @@ class Server:
                 start_new_session=True,
             )
         try:
-            self._await_port(self.process)
+            self.await_port()
         except ServerError:
             self.kill()
             raise
+
+    def await_port(self) -> None:
+        """Wait until the port takes connections. Raises ServerError."""
+        assert self.process is not None
+        deadline = time.monotonic() + READY
+        while not listening(self.port):
+            if self.process.poll() is not None:
+                raise ServerError(f"exit status {self.process.returncode}\n{self.text()[-4000:]}")
+            if time.monotonic() > deadline:
+                raise ServerError(f"not listening after {READY} s\n{self.text()[-4000:]}")
+            time.sleep(0.02)
 
     def stop(self, grace: float = 20.0) -> int:
         """SIGTERM, SIGKILL after `grace` seconds; the exit status. Harmless when not running."""
@@ -79,15 +98,6 @@ class Server:
 
     def text(self) -> str:
         return self.output.read_text(errors="replace") if self.output.exists() else ""
-
-    def _await_port(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + READY
-        while not listening(self.port):
-            if process.poll() is not None:
-                raise ServerError(f"exit status {process.returncode}\n{self.text()[-4000:]}")
-            if time.monotonic() > deadline:
-                raise ServerError(f"not listening after {READY} s\n{self.text()[-4000:]}")
-            time.sleep(0.02)
 
     def _end(self, number: signal.Signals, grace: float) -> int:
         process, self.process = self.process, None

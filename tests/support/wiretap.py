@@ -100,7 +100,8 @@ class Wiretap:
 
     def _spawn(self, work: object, *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
+        with self._lock:
+            self._threads = [*(one for one in self._threads if one.is_alive()), thread]
         thread.start()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -113,6 +114,7 @@ class Wiretap:
 
     @contextlib.contextmanager
     def _tracked(self, one: socket.socket) -> Iterator[socket.socket]:
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._sockets.add(one)
         try:
@@ -138,6 +140,10 @@ class Wiretap:
         with self._lock:
             self._seen.append(seen)
         fault = self.plan.take(method, seen.path) or Fault("")
+        if fault.mute and fault.gate is not None:
+            fault.gate.pass_through()
+        if fault.drop:
+            return False
         if fault.status is not None:
             seen.status = fault.status
             lines = [f"HTTP/1.1 {fault.status} Spoiled", "Content-Length: 0"]
@@ -159,11 +165,14 @@ def relay_answer(reader: BufferedReader, client: socket.socket, seen: Seen, faul
     length = header_fields(head[1:]).get("content-length")
     bodiless = seen.method == "HEAD" or seen.status in (204, 304)
     framed = bodiless or length is not None
-    if bodiless and fault.gate is not None:
+    if bodiless and fault.gate is not None and not fault.mute:
         fault.gate.pass_through()
-    client.sendall(encode_head(without_connection(head) if framed else head))
+    told = without_connection(head) if framed else head
+    client.sendall(encode_head(told if fault.rewrite is None else fault.rewrite(told)))
     left = 0 if bodiless else int(length) if length is not None else None
-    return relay_body(reader, client, left, fault) and framed
+    whole = relay_body(reader, client, left, fault)
+    # A head that was tampered with may have promised another body.
+    return whole and framed and fault.rewrite is None
 
 
 def relay_body(
@@ -171,13 +180,15 @@ def relay_body(
 ) -> bool:
     """`left` is the body's length, None: to the end of the connection."""
     position = 0
+    gate = None if fault.mute else fault.gate
     while left is None or position < left:
-        if fault.gate is not None and position == fault.gate.at:
-            fault.gate.pass_through()
+        if gate is not None and position == gate.at:
+            gate.pass_through()
         if position == fault.cut:
             return False
-        want = CHUNK if left is None else min(CHUNK, left - position)
-        for mark in (fault.cut, fault.corrupt, fault.gate.at if fault.gate else None):
+        size = CHUNK if fault.piece is None else fault.piece
+        want = size if left is None else min(size, left - position)
+        for mark in (fault.cut, fault.corrupt, gate.at if gate else None):
             if mark is not None and position < mark:
                 want = min(want, mark - position)
         chunk = reader.read1(want)
@@ -185,8 +196,9 @@ def relay_body(
             return left is None
         if position == fault.corrupt:
             chunk = bytes([chunk[0] ^ 0xFF]) + chunk[1:]
-        client.sendall(chunk)
         position += len(chunk)
+        # With the last piece, as one segment: a reader takes in both at once.
+        client.sendall(chunk + fault.extra if position == left else chunk)
     return True
 
 

@@ -152,7 +152,6 @@ def test_a_tls_client_hello_on_the_plain_port_is_answered_at_once() -> None:
     [
         (b"nonsense\r\n\r\n", 400),
         (b"\x00", 400),
-        (b"\r\n\r\n", 400),
         (b"GET /\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..core.oci import Digest
 from ..operations.importing import Imported, NotARegistry, import_registry
 from ..store import StoreLocked, open_store
 from ..store.verifying import stored_digests, verify_file
@@ -23,7 +24,7 @@ def verify(
 
     Works while the server runs. Exit status 1 when something was wrong."""
     settings = settings_of(config)
-    wrong: list[str] = []
+    wrong: list[Digest] = []
     with told():
         found = stored_digests(settings.root)
         with _progress(disabled=as_json) as progress:
@@ -38,8 +39,8 @@ def verify(
     tree = {"checked": len(found), "bytes": sum(found.values()), "wrong": wrong}
 
     def draw(console: object) -> None:
-        for digest in wrong:
-            print(f"wrong: {digest}" + ("" if dry_run else ", dropped"))
+        for name in wrong:
+            print(f"wrong: {name}" + ("" if dry_run else ", dropped"))
         print(f"{len(found)} blobs, {size(sum(found.values()))} read; {len(wrong)} wrong")
 
     show(tree, as_json, draw)

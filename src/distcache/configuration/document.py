@@ -1,18 +1,13 @@
 """The keys of `config.yml` that are acted on, as types: one class per section.
 
 What a key means is said in docs/configuration.md; what follows from it is `settings`' part.
-Values come as `tree.Scalar`s and are taken strictly: a word is never a number by accident.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
-from typing import Any, NewType
+from typing import NewType
 
-import cattrs
 from attrs import field, frozen
-
-from . import units
-from .tree import Problem, Scalar, Tree, below
 
 Seconds = NewType("Seconds", float)
 Bytes = NewType("Bytes", int)
@@ -71,6 +66,28 @@ class HttpTimeouts:
     write: Seconds = Seconds(60)
 
 
+class ClientAuth(Enum):
+    """The registry's words. Go has two modes more, which ask for a certificate and do not look
+    at it."""
+
+    IF_GIVEN = "verify-client-cert-if-given"
+    REQUIRED = "require-and-verify-client-cert"
+
+
+class MinimumTls(Enum):
+    TLS_1_2 = "tls1.2"
+    TLS_1_3 = "tls1.3"
+
+
+@frozen
+class Tls:
+    certificate: str = ""
+    key: str = ""
+    clientcas: Names = ()
+    clientauth: ClientAuth = ClientAuth.REQUIRED
+    minimumtls: MinimumTls = MinimumTls.TLS_1_2
+
+
 @frozen
 class Http:
     addr: str = "127.0.0.1:5000"
@@ -79,6 +96,29 @@ class Http:
     draintimeout: Seconds = Seconds(20)
     timeouts: HttpTimeouts = HttpTimeouts()
     max_connections: int = 1000
+    tls: Tls = Tls()
+
+
+@frozen
+class Htpasswd:
+    realm: str = ""
+    path: str = ""
+
+
+@frozen
+class TokenAuth:
+    realm: str = ""
+    service: str = ""
+    issuer: str = ""
+    rootcertbundle: str = ""
+    jwks: str = ""
+    signingalgorithms: Names = ()
+
+
+@frozen
+class Auth:
+    htpasswd: Htpasswd | None = None
+    token: TokenAuth | None = None
 
 
 @frozen
@@ -89,15 +129,43 @@ class UpstreamTimeouts:
 
 
 @frozen
+class OwnTimeouts:
+    """None: as `proxy` says."""
+
+    connect: Seconds | None = None
+    headers: Seconds | None = None
+    idle: Seconds | None = None
+
+
+@frozen
+class Exec:
+    """No `lifetime`: run once."""
+
+    command: str = ""
+    lifetime: Seconds | None = None
+
+
+@frozen
 class Upstream:
     """None: as `proxy` says, or else the default."""
 
     remoteurl: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    password_file: str | None = None
+    exec: Exec | None = None
+    docker_config: str | None = None
+    passthrough: bool = False
     ca: str | None = None
+    clientcert: str | None = None
+    clientkey: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    mirrors: Names = ()
+    allow: Names = ()
+    deny: Names = ()
     hosts: Names = ()
     allow_private_redirects: bool = False
+    timeouts: OwnTimeouts = OwnTimeouts()
     tag_ttl: Seconds | None = None
     stale_if_error: Seconds | None = None
     negative_ttl: Seconds | None = None
@@ -108,6 +176,9 @@ class Proxy:
     remoteurl: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    password_file: str | None = None
+    exec: Exec | None = None
+    docker_config: str | None = None
     ttl: Seconds = Seconds(168 * 3600)
     tag_ttl: Seconds = Seconds(0)
     stale_if_error: Seconds = Seconds(720 * 3600)
@@ -125,99 +196,5 @@ class Document:
     loglevel: Level | None = None
     storage: Storage = Storage()
     http: Http = Http()
+    auth: Auth = Auth()
     proxy: Proxy = Proxy()
-
-
-def structure(sifted: Tree) -> tuple[Document, list[Problem]]:
-    """The document that a sifted tree spells (`schema.sift`), and its problems. A value with a
-    problem is taken as absent, so that what else is wrong can be said in the same breath."""
-    try:
-        return _CONVERTER.structure(sifted, Document), []
-    except cattrs.BaseValidationError as error:
-        faults = list(_faults(error, ()))
-    for keys, _ in faults:
-        _remove(sifted, keys)
-    return _CONVERTER.structure(sifted, Document), [
-        Problem(message, _path(keys)) for keys, message in faults
-    ]
-
-
-Keys = tuple[str | int, ...]
-
-
-def _faults(error: BaseException, keys: Keys) -> Iterator[tuple[Keys, str]]:
-    if isinstance(error, cattrs.ClassValidationError):
-        for cause, field_note in error.group_exceptions()[0]:
-            yield from _faults(cause, (*keys, field_note.name))
-    elif isinstance(error, cattrs.IterableValidationError):
-        for cause, item_note in error.group_exceptions()[0]:
-            yield from _faults(cause, (*keys, item_note.index))
-    else:
-        yield keys, str(error)
-
-
-def _remove(tree: Tree, keys: Keys) -> None:
-    *parents, last = keys
-    for key in parents:
-        tree = tree[key]  # type: ignore[index]
-    del tree[last]  # type: ignore[arg-type,union-attr]
-
-
-def _path(keys: Keys) -> str:
-    path = "$"
-    for key in keys:
-        path = below(path, key)
-    return path
-
-
-def _text(value: Scalar | str, _: object) -> str:
-    # Keys of mappings are plain strings already.
-    return value.text if isinstance(value, Scalar) else value
-
-
-def _switch(value: Scalar, _: object) -> bool:
-    if value.kind != "bool":
-        raise ValueError(f"must be true or false ({value.where})")
-    return value.text.lower() in ("true", "yes", "on")
-
-
-def _count(value: Scalar, _: object) -> int:
-    # A number longer than this would only meet Python's limit on digits.
-    if not (value.text.isascii() and value.text.isdigit() and len(value.text) < 19):
-        raise ValueError(f"must be a whole number ({value.where})")
-    return int(value.text)
-
-
-def _measured(parse: Callable[[str], Any]) -> Callable[[Scalar, object], Any]:
-    def hook(value: Scalar, _: object) -> Any:
-        try:
-            return parse(value.text)
-        except ValueError as error:
-            raise ValueError(f"{error} ({value.where})") from None
-
-    return hook
-
-
-def _choice(value: Scalar, kind: type[Enum]) -> Enum:
-    try:
-        return kind(value.text.lower())
-    except ValueError:
-        words = ", ".join(str(member.value) for member in kind)
-        raise ValueError(f"must be one of {words}: {value.text!r} ({value.where})") from None
-
-
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
-    # Without these, cattrs would turn anything into a word or a number by calling its type.
-    converter.register_structure_hook(str, _text)
-    converter.register_structure_hook(bool, _switch)
-    converter.register_structure_hook(int, _count)
-    converter.register_structure_hook(Seconds, _measured(units.duration))
-    converter.register_structure_hook(Bytes, _measured(units.size))
-    converter.register_structure_hook_func(
-        lambda kind: isinstance(kind, type) and issubclass(kind, Enum), _choice
-    )
-    return converter
-
-
-_CONVERTER = _converter()

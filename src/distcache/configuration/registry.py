@@ -76,6 +76,7 @@ _REPORTING = _keys(
 _PUSHES = "nothing can be pushed to a cache"
 _NO_PART = "this cache has no such part"
 _NOT_YET = "not built yet"
+_SAID = "clients are sent to the realm as it is given"
 
 IGNORED: Mapping[str, Known] = {
     "log.hooks": Known(_HOOKS, "log lines are not mailed"),
@@ -101,9 +102,9 @@ IGNORED: Mapping[str, Known] = {
     "http.debug": Known(
         _keys("addr", prometheus=_keys("enabled path")), f"the debug listener is {_NOT_YET}"
     ),
-    "http.tls.clientauth": Known({}, "without a certificate no TLS is spoken"),
-    "http.tls.minimumtls": Known({}, "without a certificate no TLS is spoken"),
-    "http.tls.ciphersuites": Known({}, "without a certificate no TLS is spoken"),
+    "http.tls.ciphersuites": Known({}, "OpenSSL's own choice of ciphers is used"),
+    "auth.token.autoredirect": Known({}, _SAID),
+    "auth.token.autoredirectpath": Known({}, _SAID),
     "proxy.cachewritetimeout": Known({}, "a slow disk slows no answer"),
     "middleware": Known(
         _keys("", registry=_MIDDLEWARE, repository=_MIDDLEWARE, storage=_MIDDLEWARE), _NO_PART
@@ -122,23 +123,11 @@ IGNORED: Mapping[str, Known] = {
 }
 
 _ELSEWHERE = "only the filesystem driver is built; give storage.filesystem.rootdirectory"
-_NO_TLS = f"TLS is {_NOT_YET}; put a TLS proxy in front and remove the section"
-_CREDENTIAL = f"{_NOT_YET}; give username and password"
+_NO_ACME = "certificates are not fetched; let an ACME client renew http.tls.certificate and key"
 
 REFUSED: Mapping[str, Known] = {
-    "auth": Known(
-        ANY,
-        f"client login is {_NOT_YET}, and without it everybody could pull; remove the section "
-        "and keep the address private",
-    ),
-    "http.tls.certificate": Known({}, _NO_TLS),
-    "http.tls.key": Known({}, _NO_TLS),
-    "http.tls.clientcas": Known({}, _NO_TLS),
-    "http.tls.letsencrypt": Known(_keys("cachefile email hosts directoryurl"), _NO_TLS),
-    "proxy.exec": Known(_keys("command lifetime"), _CREDENTIAL),
-    "proxy.password_file": Known({}, _CREDENTIAL),
-    "proxy.upstreams.*.exec": Known(_keys("command lifetime"), _CREDENTIAL),
-    "proxy.upstreams.*.password_file": Known({}, _CREDENTIAL),
+    "auth.silly": Known(ANY, "it lets everybody in who sends any Authorization at all"),
+    "http.tls.letsencrypt": Known(_keys("cachefile email hosts directoryurl"), _NO_ACME),
     "proxy.remotenamespace": Known(
         {}, f"{_NOT_YET}, and without it other repositories would be served"
     ),

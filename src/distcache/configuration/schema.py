@@ -53,7 +53,7 @@ def sift(tree: Tree) -> Sifted:
     """Keeps what is acted on. Null counts as absent, as it does for the registry."""
     sifted = Sifted({})
     if tree is not None:
-        sifted.tree = _sift(tree, SCHEMA, "$", sifted)
+        sifted.tree = _sift(tree, SCHEMA, "$", sifted) or {}
     return sifted
 
 
@@ -74,7 +74,9 @@ def _sift(value: Tree, node: Node, path: str, out: Sifted) -> Tree:
             _look_below(value, node, path, out)
             return None
         case Kind.REFUSED:
-            if value not in ([], {}) and not (isinstance(value, Scalar) and not value.text):
+            nothing = value in ([], {}) or (isinstance(value, Scalar) and not value.text)
+            # A way to log in is one even without any parameter.
+            if not nothing or path.startswith("$.auth."):
                 out.errors.append(Problem(f"refused: {node.why}", path))
             _look_below(value, node, path, out)
             return None
@@ -98,15 +100,18 @@ def _sift_section(value: Mapping[str, Tree], node: Node, path: str, out: Sifted)
         elif member is None and not _named_is_chosen(path, known):
             continue
         else:
-            rest = _sift(member, known, place, out)
+            empty = member is None and known.kind is Kind.SECTION
+            rest = _sift({} if empty else member, known, place, out)
             if rest is not None and known.kind is not Kind.HOLDER:
                 kept[key] = rest
     return kept
 
 
 def _named_is_chosen(path: str, node: Node) -> bool:
-    """Whether a key alone, with nothing after it, is already a choice: a storage driver, or a
-    key that has no meaning anyway."""
+    """Whether a key alone, with nothing after it, is already a choice: a storage driver, a way
+    to log in, or a key that has no meaning anyway."""
+    if path == "$.auth":
+        return True
     return node.kind is Kind.IGNORED or (node.kind is Kind.REFUSED and path == "$.storage")
 
 

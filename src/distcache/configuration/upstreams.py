@@ -4,17 +4,19 @@ A list of upstreams is closed. Without one there is a single upstream, which ans
 name and, as a registry mirror does, for Docker Hub's.
 """
 
-import ssl
 from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
 
-from attrs import evolve
+from attrs import asdict, evolve
 
+from ..access import Patterns, repositories
 from ..core import config as core
+from ..credentials import DockerConfig, Helper, PasswordFile, Spec
 from ..wire import urls
-from ..wire.challenge import Credentials
-from ..wire.sites import UpstreamSite
+from ..wire.outgoing import Credentials
+from ..wire.sites import ForwardProxy, UpstreamSite
 from ..wire.urls import Url
-from . import document
+from . import credentials, document, tls
 from .tree import Problem, below
 
 HUB = "docker.io"
@@ -24,16 +26,24 @@ HUB_URL = "https://registry-1.docker.io"
 
 class Upstreams:
     """The upstreams of one `proxy` section, by key; what is wrong with them is added to
-    `problems`. `treatment` is how the core treats each; `credentials` are there only for those
-    that have some."""
+    `problems`, what should be known to `warnings`. `treatment` is how the core treats each; the
+    other tables hold only those that have an entry there."""
 
-    def __init__(self, proxy: document.Proxy, problems: list[Problem]) -> None:
+    def __init__(
+        self, proxy: document.Proxy, problems: list[Problem], warnings: list[Problem]
+    ) -> None:
         self.default = ""
         self.sites: dict[str, UpstreamSite] = {}
-        self.credentials: dict[str, Credentials] = {}
         self.treatment: dict[str, core.Upstream] = {}
+        self.timeouts: dict[str, document.UpstreamTimeouts] = {}
+        self.mirrors: dict[str, tuple[Url, ...]] = {}
+        self.repositories: dict[str, Patterns] = {}
+        self.passthrough: set[str] = set()
+        self._specs: dict[str, Spec] = {}
+        self._own: set[str] = set()
         self._proxy = proxy
         self._problems = problems
+        self._warnings = warnings
         self._taken: set[str] = set()
         for name, meant in (proxy.upstreams or {}).items():
             self._listed(name, meant)
@@ -43,11 +53,23 @@ class Upstreams:
             self.default = HUB if HUB in self.sites else next(iter(self.sites))
         elif not any(problem.path.startswith("$.proxy") for problem in problems):
             self._wrong("give proxy.remoteurl or proxy.upstreams", "$.proxy")
-        if proxy.remoteurl is None and (proxy.username or proxy.password):
-            self._wrong(
-                "belongs to proxy.remoteurl, which is not given; name it under the upstream",
-                "$.proxy.username" if proxy.username else "$.proxy.password",
-            )
+        if proxy.remoteurl is None:
+            own = ("username", "password", "password_file", "exec")
+            for name in [name for name in own if getattr(proxy, name)][:1]:
+                self._wrong(
+                    "belongs to proxy.remoteurl, which is not given; name it under the upstream",
+                    below("$.proxy", name),
+                )
+
+    @property
+    def credentials(self) -> dict[str, Credentials]:
+        """Those that the configuration itself holds."""
+        return {key: one for key, one in self._specs.items() if isinstance(one, Credentials)}
+
+    @property
+    def sources(self) -> dict[str, PasswordFile | Helper | DockerConfig]:
+        """Where the others are found."""
+        return {key: one for key, one in self._specs.items() if not isinstance(one, Credentials)}
 
     def _wrong(self, message: str, path: str) -> None:
         self._problems.append(Problem(message, path))
@@ -70,7 +92,12 @@ class Upstreams:
         url = self._url(text, "$.proxy.remoteurl")
         key = _key(url)
         same = [k for k, site in self.sites.items() if k == key or site.url.origin == url.origin]
-        own = document.Upstream(username=self._proxy.username, password=self._proxy.password)
+        own = document.Upstream(
+            username=self._proxy.username,
+            password=self._proxy.password,
+            password_file=self._proxy.password_file,
+            exec=self._proxy.exec,
+        )
         if not same:
             self._add(key, url, own, "$.proxy")
             if not self._proxy.upstreams:
@@ -81,18 +108,32 @@ class Upstreams:
             self.default = key
             return
         self.default = same[0]
-        found = self._credentials(own, "$.proxy")
-        if found is not None and self.credentials.setdefault(same[0], found) != found:
-            self._wrong(f"differs from what {same[0]} has", "$.proxy.username")
-        if found is not None:
-            self.treatment[same[0]] = evolve(self.treatment[same[0]], basic=True)
+        self._add_login(same[0], url, own)
+
+    def _add_login(self, key: str, url: Url, own: document.Upstream) -> None:
+        """That of `proxy`, for an upstream that is listed as well."""
+        found = self._spec(own, url, "$.proxy")
+        if found is None:
+            return
+        if key in self._own and self._specs[key] != found:
+            self._wrong(f"differs from what {key} has", "$.proxy.username")
+        self._specs[key] = found
+        self.treatment[key] = evolve(self.treatment[key], basic=True)
 
     def _add(self, key: str, url: Url, meant: document.Upstream, path: str) -> None:
-        credentials = self._credentials(meant, path)
-        if credentials is not None:
-            self.credentials[key] = credentials
-        if meant.ca is not None and (problem := _ca_problem(meant.ca)):
-            self._wrong(problem, below(path, "ca"))
+        login = self._spec(meant, url, path)
+        if login is not None:
+            self._own.add(key)
+            if meant.passthrough:
+                self._wrong("a login of our own excludes those of clients", f"{path}.passthrough")
+        elif self._proxy.docker_config and not meant.passthrough:
+            everywhere = document.Upstream(docker_config=self._proxy.docker_config)
+            login = self._spec(everywhere, url, "$.proxy")
+        if login is not None:
+            self._specs[key] = login
+        if meant.passthrough:
+            self.passthrough.add(key)
+        self._add_limits(key, meant, path)
         self.sites[key] = UpstreamSite(
             key=key,
             url=url,
@@ -100,26 +141,66 @@ class Upstreams:
             hosts=tuple(self._hosts(meant.hosts, below(path, "hosts"))),
             hub=key == HUB,
             allow_private_redirects=meant.allow_private_redirects,
-            ca=meant.ca,
+            ca=meant.ca or None,
+            client_cert=meant.clientcert or None,
+            client_key=meant.clientkey or None,
+            proxy=self._forward_proxy(meant.proxy, below(path, "proxy")),
         )
         self.treatment[key] = core.Upstream(
             tag_ttl=_first(meant.tag_ttl, self._proxy.tag_ttl),
             stale_if_error=_first(meant.stale_if_error, self._proxy.stale_if_error),
             negative_ttl=_first(meant.negative_ttl, self._proxy.negative_ttl),
-            basic=credentials is not None,
+            basic=login is not None,
         )
 
-    def _credentials(self, meant: document.Upstream, path: str) -> Credentials | None:
-        if meant.username and meant.password:
-            if ":" in meant.username:
-                # RFC 7617 section 2: it would be read as the password's beginning.
-                self._wrong("must not hold a colon", below(path, "username"))
-            return Credentials(meant.username, meant.password)
-        if meant.username:
-            self._wrong("a username without a password", below(path, "username"))
-        if meant.password:
-            self._wrong("a password without a username", below(path, "password"))
-        return None
+    def _add_limits(self, key: str, meant: document.Upstream, path: str) -> None:
+        if meant.ca:
+            tls.check_authorities(meant.ca, below(path, "ca"), self._problems)
+        if meant.clientcert:
+            places = below(path, "clientcert"), below(path, "clientkey")
+            tls.check_pair(meant.clientcert, meant.clientkey or None, *places, self._problems)
+        elif meant.clientkey:
+            self._wrong("of no use without clientcert", below(path, "clientkey"))
+        timeouts = self._timeouts(meant.timeouts, below(path, "timeouts"))
+        if timeouts != self._proxy.timeouts:
+            self.timeouts[key] = timeouts
+        if meant.allow or meant.deny:
+            allow = self._patterns(meant.allow, below(path, "allow"))
+            deny = self._patterns(meant.deny, below(path, "deny"))
+            self.repositories[key] = Patterns(allow, deny)
+        places_of = enumerate(meant.mirrors)
+        mirrors = [self._url(text, below(f"{path}.mirrors", index)) for index, text in places_of]
+        if mirrors:
+            self.mirrors[key] = tuple(mirrors)
+
+    def _spec(self, meant: document.Upstream, url: Url, path: str) -> Spec | None:
+        return credentials.spec(meant, url.authority, path, self._problems, self._warnings)
+
+    def _timeouts(self, own: document.OwnTimeouts, path: str) -> document.UpstreamTimeouts:
+        given = {name: value for name, value in asdict(own).items() if value is not None}
+        for name, seconds in given.items():
+            if not seconds:
+                self._wrong("must be more than 0", below(path, name))
+        return evolve(self._proxy.timeouts, **given)
+
+    def _patterns(self, patterns: tuple[str, ...], path: str) -> tuple[str, ...]:
+        good = []
+        for index, pattern in enumerate(patterns):
+            try:
+                repositories.check(pattern)
+                good.append(pattern)
+            except ValueError as error:
+                self._wrong(str(error), below(path, index))
+        return tuple(good)
+
+    def _forward_proxy(self, text: str | None, path: str) -> ForwardProxy | None:
+        if not text:
+            return None
+        found = forward_proxy(text)
+        if found is None:
+            # Never quote it: there may be a password in it.
+            self._wrong("must be http://, https:// or socks5://[user:password@]host:port", path)
+        return found
 
     def _hosts(self, names: tuple[str, ...], path: str) -> Iterable[str]:
         for index, name in enumerate(names):
@@ -150,14 +231,28 @@ class Upstreams:
         return evolve(url, target=url.target.rstrip("/") or "/")
 
 
-def _ca_problem(path: str) -> str | None:
+def forward_proxy(text: str) -> ForwardProxy | None:
+    """None when it is no proxy's URL. socks5h is another word for socks5 here: names are always
+    looked up by the proxy."""
     try:
-        ssl.create_default_context(cafile=path)
-    except ssl.SSLError:
-        return f"holds no certificate in PEM: {path}"
-    except OSError as error:
-        return f"cannot be read: {path}: {error.strerror}"
-    return None
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    scheme = "socks5" if parts.scheme == "socks5h" else parts.scheme
+    spelt = urls.parse(f"http://{parts.netloc.rpartition('@')[2]}")
+    if scheme not in _PROXY_PORTS or not host or spelt is None:
+        return None
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        return None
+    login = None
+    if parts.username is not None:
+        login = Credentials(unquote(parts.username), unquote(parts.password or ""))
+    bare = f"[{host}]" if ":" in host else host
+    return ForwardProxy(f"{scheme}://{bare}:{port or _PROXY_PORTS[scheme]}", login)
+
+
+_PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080}
 
 
 def _key(url: Url) -> str:

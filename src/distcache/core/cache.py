@@ -6,7 +6,7 @@ decided, and why, stands in the machines' own modules.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import assert_never
 
 from . import (
@@ -24,7 +24,9 @@ from . import (
     tags,
     tokens,
 )
+from .calls import CallState
 from .config import Config
+from .decision import Fwd
 from .effects import DeleteBlob, DiscardSpool, Effect, Level, Medium, Note, Spool
 from .events import (
     BlobCommitted,
@@ -52,7 +54,7 @@ from .events import (
 )
 from .exchanges import Exchange, ExchangeState
 from .fills import Fill, FillState
-from .fingerprint import fingerprint
+from .fingerprint import Labels, fingerprint
 from .inventory import BlobStored, GrantStored, Inventory, PinStored, TagStored
 from .oci import Content, Digest, Kind, Repository, Time
 from .operations import Explanation, Filling, Image, Named, Reach, Stats
@@ -64,6 +66,9 @@ from .values import evolve
 
 UNKNOWN_NEED = 64 * 1024 * 1024
 """Bytes to make room for, when a full disk stops a fill whose size is not known."""
+
+MAY_EVICT = (HeadReceived, FetchEnded, BlobCommitted, Woke)
+"""After these there may be too much, or something has been idle for too long."""
 
 
 class Cache:
@@ -78,7 +83,11 @@ class Cache:
         """Take in what happened; what to do, in order."""
         state = self._state
         self._route(event, now)
-        self._settle(now)
+        if state.woken:
+            self._settle(now)
+        if isinstance(event, MAY_EVICT):
+            # Last: who has waited for content is by now its reader.
+            eviction.run(state, now)
         effects, state.effects = state.effects, []
         return effects
 
@@ -130,9 +139,14 @@ class Cache:
         other._state = self._state.fork()
         return other
 
-    def fingerprint(self, now: Time) -> Hashable:
-        """Equal for states that behave alike: ids relabelled, times relative, ages ranked."""
-        return fingerprint(self._state, now)
+    def fingerprint(
+        self,
+        now: Time,
+        alike: Mapping[int, int] | None = None,
+        labels: Labels | None = None,
+    ) -> Hashable:
+        """Equal, within one process, for states that behave alike: see `fingerprint`."""
+        return fingerprint(self._state, now, alike, labels)
 
     def check(self) -> None:
         """Assert every invariant that spans machines. Linear in the state: for tests."""
@@ -153,7 +167,7 @@ class Cache:
                         holders = state.grants.get(record.content, frozenset())
                         state.grants[record.content] = holders | {record.repository}
                 case PinStored():
-                    state.pins.add(record.what)
+                    state.pins |= {record.what}
                 case _:
                     pass  # what was dropped is not there
 
@@ -198,7 +212,6 @@ class Cache:
                 while (key := state.deadlines.pop_due(now)) is not None:
                     self._due(key, now)
                     self._settle(now)
-                eviction.run(state, now)
             case Draining():
                 state.draining = True
                 for key in list(state.fills):
@@ -217,12 +230,9 @@ class Cache:
         state = self._state
         while state.woken:
             number, news = state.woken.popleft()
-            x = state.exchanges.get(number)
-            if x is None:
-                continue
-            if x.state is ExchangeState.WAITING:
+            if state.exchanges[number].state is ExchangeState.WAITING:
                 decide.hear(state, number, news, now)
-            elif isinstance(news, Look):
+            else:
                 exchanges.pump(state, number, now)
 
     def _fetched(
@@ -236,7 +246,6 @@ class Cache:
                     self._failed(owner, verdict, now)
                 elif verdict is not None:
                     self._answered(owner, verdict, now)
-                    eviction.run(state, now)
             case BodySpooled():
                 if isinstance(owner, Content | Relay):
                     self._fill_verdict(owner, fills.on_spooled(state, owner, event.length), now)
@@ -244,11 +253,15 @@ class Cache:
                     tags.on_spooled(state, owner, event.length)
             case FetchEnded():
                 self._ended(owner, event, now)
-                eviction.run(state, now)
             case FetchFailed():
-                failure = calls.on_failed(state, owner, event.cause, now)
-                if isinstance(failure, Failure):
-                    self._failed(owner, failure, now)
+                self._broke_off(owner, event.cause, now)
+            case _:
+                assert_never(event)
+
+    def _broke_off(self, owner: Owner, cause: Cause, now: Time) -> None:
+        failure = calls.on_failed(self._state, owner, cause, now)
+        if isinstance(failure, Failure):
+            self._failed(owner, failure, now)
 
     def _answered(self, owner: Owner, head: UpstreamHead, now: Time) -> None:
         state = self._state
@@ -265,13 +278,14 @@ class Cache:
 
     def _ended(self, owner: Owner, event: FetchEnded, now: Time) -> None:
         state = self._state
-        if isinstance(owner, Content | Relay):
+        if state.calls[owner].state is CallState.ASKED:
+            # A message that is over before its head has said anything.
+            self._broke_off(owner, Cause.CUT, now)
+        elif isinstance(owner, Content | Relay):
             verdict = fills.on_ended(state, owner, event.digest, event.document, now)
             self._fill_verdict(owner, verdict, now)
-        elif isinstance(owner, ByDigest | Ping) or event.digest is None:
-            # A message without a body that we wanted, before its head said anything.
-            self._failed(owner, Failure(cause=Cause.CUT), now)
         else:
+            assert not isinstance(owner, ByDigest | Ping), "it ends with its head"
             tags.on_ended(state, owner, event.digest, event.document, now)
 
     def _failed(self, owner: Owner, failure: Failure, now: Time) -> None:
@@ -333,6 +347,8 @@ class Cache:
         key = Relay(number, content)
         size = broken.size if started else None
         fill = Fill(broken.repository, spool, size=size, readers=(number,))
+        if not started:
+            x = evolve(x, fwd=Fwd.BYPASS, collapsed=False)
         state.exchanges[number] = evolve(x, on=key)
         failure = fills.begin(state, key, fill, now)
         if failure is not None and started:
@@ -346,9 +362,11 @@ class Cache:
         if isinstance(event, TokenGranted):
             owners = tokens.granted(state, event.request, event.token, event.expires_in, now)
             for owner in owners:
-                calls.on_token(state, owner, event.token)
+                unasked = calls.on_token(state, owner, event.token)
+                if unasked is not None:
+                    self._failed(owner, unasked, now)
             return
-        failure = Failure(event.status, event.cause, event.retry_after)
+        failure = tokens.failure_of(event)
         for owner in tokens.refused(state, event.request, failure, now):
             verdict = calls.on_refused(state, owner, failure, now)
             if verdict is not None:
@@ -370,13 +388,9 @@ class Cache:
             grants.grant(state, repository, key)
         tags.committed(state, key.digest)
         for number in fill.readers:
-            if state.exchanges[number].state is ExchangeState.WAITING:
-                state.wake((number,), Look())
-            else:
-                exchanges.publish(state, number, key.digest)
-                state.wake((number,), Look())
+            exchanges.publish(state, number, key.digest)
+        state.wake(fill.readers, Look())
         state.emit(DiscardSpool(fill.spool))
-        eviction.run(state, now)
 
     def _deleted(self, event: BlobDeleted | StoreFailed, now: Time) -> None:
         state = self._state
@@ -415,8 +429,6 @@ class Cache:
 
     def _forget_blob(self, digest: Digest) -> None:
         state = self._state
-        if state.blobs[digest].state is blobs.BlobState.DOOMED:
-            return
         for number, x in state.exchanges.items():
             if x.reading == digest and x.state is not ExchangeState.WAITING:
                 # It has the file open; what it was promised is still coming out of it.

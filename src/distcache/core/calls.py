@@ -14,7 +14,7 @@ from . import acceptance, mirrors, quota, tokens
 from .effects import CancelFetch, Fetch, Forwarded, Spool, UpstreamRequest
 from .events import Cause, Challenge, Location, Secret, UpstreamHead
 from .oci import Content, Reference, Repository, Time
-from .problems import Failure
+from .problems import NOT_ASKED, Failure
 from .pull import Method, Ping
 from .state import Owner, State
 from .tables import step
@@ -56,7 +56,7 @@ TRANSITIONS = {
 }
 
 
-@frozen
+@frozen(slots=False)
 class Call:
     """`fetch` is the request under way, `token` the key its bearer token has, or will have.
     `challenges`, `hops` and `resent` bound the detours, `mirror` is who is asked."""
@@ -88,7 +88,10 @@ def start(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     if call.repository.authority is None:
         first = mirrors.first(state, call.repository.upstream, now)
         call = evolve(call, mirror=first)
-    return _send(state, owner, call, now)
+    failure = _send(state, owner, call, now)
+    if failure is not None:
+        del state.calls[owner]
+    return failure
 
 
 def on_head(state: State, owner: Owner, head: UpstreamHead, now: Time) -> Verdict:
@@ -129,9 +132,12 @@ def on_failed(state: State, owner: Owner, cause: Cause, now: Time) -> Verdict:
     return failure
 
 
-def on_token(state: State, owner: Owner, secret: Secret) -> None:
+def on_token(state: State, owner: Owner, secret: Secret) -> Failure | None:
     """The token that the call waited for is there; it is used at once, however short-lived."""
+    if state.config.offline:
+        return NOT_ASKED
     _ask(state, owner, state.calls[owner], secret)
+    return None
 
 
 def on_refused(state: State, owner: Owner, failure: Failure, now: Time) -> Failure | None:
@@ -166,6 +172,10 @@ def refuse(state: State, call: Call, now: Time) -> None:
 
 
 def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
+    """Ask, or wait for a token; a failure when neither can be."""
+    state.calls[owner] = call
+    if state.config.offline:
+        return NOT_ASKED
     abroad = call.location is not None and not call.location.same_origin
     if call.repository.authority is not None:
         own = None if abroad else acceptance.authorization(state, call.repository)
@@ -182,9 +192,7 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     known = tokens.want(state, key, owner, now)
     if isinstance(known, Failure):
         if call.mirror is not None:
-            state.calls[owner] = call
             return _next(state, owner, known, now)
-        state.calls.pop(owner, None)
         return known
     call = evolve(call, token=key)
     if known is None:

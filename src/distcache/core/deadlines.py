@@ -51,7 +51,7 @@ class Deadlines:
         return list(self._due.items())
 
     def copy(self) -> "Deadlines":
-        other = Deadlines()
+        other = Deadlines.__new__(Deadlines)
         other._due = self._due.copy()
         other._heap = self._heap.copy()
         other._count = self._count

@@ -22,8 +22,9 @@ from .blobs import Blob
 from .decision import Decision, Fwd, Outcome
 from .effects import AnswerHead, Code, Finish, Problem, Respond
 from .exchanges import Exchange
+from .fills import Fill
 from .grants import OCTETS
-from .oci import Content, Descriptor, Document, Kind, Reference, Repository, Time
+from .oci import Content, Descriptor, Digest, Document, Kind, Reference, Repository, Time
 from .problems import Failure
 from .pull import ByDigest, Catalog, Method, Ping
 from .state import Look, News, Relay, State
@@ -64,7 +65,7 @@ def hear(state: State, number: int, news: News, now: Time) -> None:
         fail(state, number, news, now)
         return
     x = evolve(x, fwd_status=news.status, on=None)
-    if isinstance(x.pull.target, ByDigest) or x.descriptor is not None:
+    if isinstance(target, ByDigest):
         x = evolve(x, probed=news.descriptor)
     else:
         x = evolve(x, descriptor=news.descriptor, checked=now)
@@ -78,11 +79,16 @@ def fail(state: State, number: int, failure: Failure, now: Time) -> None:
     x = state.exchanges[number]
     target = x.pull.target
     assert not isinstance(target, Catalog)
-    if isinstance(target, ByDigest):
-        _refuse(state, number, x, _told(failure, target.repository, target.content), now, failure)
-        return
     if isinstance(target, Ping):
         _refuse(state, number, x, _told(failure, target.repository, target), now, failure)
+        return
+    if _come_meanwhile(state, x):
+        why = Fwd.URI_MISS if x.fwd is Fwd.BYPASS else x.fwd
+        state.exchanges[number] = evolve(x, on=None, fwd=why)
+        look(state, number, now)
+        return
+    if isinstance(target, ByDigest):
+        _refuse(state, number, x, _told(failure, target.repository, target.content), now, failure)
         return
     older = None if failure.definite or x.stale else tags.usable_on_error(state, target, now)
     if older is not None:
@@ -92,6 +98,29 @@ def fail(state: State, number: int, failure: Failure, now: Time) -> None:
         look(state, number, now)
         return
     _refuse(state, number, x, _told(failure, target.repository, target), now, failure)
+
+
+def _come_meanwhile(state: State, x: Exchange) -> bool:
+    """Whether what it waited for in vain (its own transfer, past a failing store) has reached
+    the cache another way."""
+    target = x.pull.target
+    assert not isinstance(target, Catalog | Ping)
+    if isinstance(target, ByDigest):
+        content = target.content
+    elif x.descriptor is not None:
+        content = x.descriptor.content
+    else:
+        return False
+    return fills.held(state, content) and _may(state, x, target.repository, content)
+
+
+def _may(state: State, x: Exchange, repository: Repository, content: Content) -> bool:
+    """Whether `repository` may serve it; a resolved reference is a grant of its own."""
+    if x.descriptor is not None or x.probed is not None:
+        return True
+    fill = state.fills.get(content)
+    granted = fill is not None and repository in fill.granted
+    return granted or grants.granted(state, repository, content)
 
 
 def _told(failure: Failure, repository: Repository, what: Reference | Content | Ping) -> Problem:
@@ -147,37 +176,40 @@ def _spared(state: State, number: int, x: Exchange, reference: Reference, now: T
 def _content(
     state: State, number: int, x: Exchange, repository: Repository, content: Content, now: Time
 ) -> None:
-    """`content` under `repository`; a resolved reference is a grant of its own."""
+    """`content` under `repository`: from the store, from a transfer under way, or a new one."""
     relay = Relay(number, content)
     if relay in state.fills:
         _serve_filling(state, number, x, relay, now)
         return
     blob = blobs.stored(state, content)
-    resolved = x.descriptor is not None or x.probed is not None
     fill = state.fills.get(content)
-    may = resolved or grants.granted(state, repository, content)
-    may = may or (fill is not None and repository in fill.granted)
+    may = _may(state, x, repository, content)
     if may and blob is not None:
         _serve_stored(state, number, x, content, blob, now)
-        return
-    bodiless = _bodiless(x, content)
-    if may and bodiless and _serve_described(state, number, x, now):
         return
     if may and fill is not None and number in fill.readers:
         _serve_filling(state, number, x, content, now)
         return
-    if state.config.offline and not (may and fills.held(state, content)):
+    if may and fill is not None and fill.right:
+        joined = fills.join(state, number, repository, content, now)
+        _await(state, number, x, joined, content, now)
+        return
+    bodiless = _bodiless(x, content)
+    if may and bodiless and _serve_described(state, number, x, now):
+        return
+    if state.config.offline:
         _refuse(state, number, x, problems.OFFLINE, now)
         return
-    forwarded = evolve(x, fwd=x.fwd or Fwd.URI_MISS)
     known = blob is not None or fill is not None
     described = x.probed is not None or x.descriptor is not None
     if (bodiless and not described) or (known and not may):
+        x = evolve(x, fwd=_why(x, None))
         joined = grants.probe(state, number, ByDigest(repository, content), now)
-        _await(state, number, forwarded, joined, ByDigest(repository, content), now)
+        _await(state, number, x, joined, ByDigest(repository, content), now)
         return
+    x = evolve(x, fwd=_why(x, fill))
     joined = fills.join(state, number, repository, content, now)
-    _await(state, number, forwarded, joined, content, now)
+    _await(state, number, x, joined, content, now)
 
 
 def _await(
@@ -192,9 +224,17 @@ def _await(
         state.exchanges[number] = x
         fail(state, number, joined, now)
         return
-    exchanges.wait(state, number, evolve(x, collapsed=x.collapsed or joined), on, now)
+    collapsed = x.collapsed or (joined and x.fwd is not None)
+    exchanges.wait(state, number, evolve(x, collapsed=collapsed), on, now)
     if joined and isinstance(on, Content):
         _serve_filling(state, number, state.exchanges[number], on, now)
+
+
+def _why(x: Exchange, fill: Fill | None) -> Fwd:
+    """The reason for asking upstream; what a tag's check was for stays the reason."""
+    if x.fwd is not None and x.fwd is not Fwd.BYPASS:
+        return x.fwd
+    return Fwd.PARTIAL if fill is not None and fill.have else Fwd.URI_MISS
 
 
 def _bodiless(x: Exchange, content: Content) -> bool:
@@ -210,9 +250,8 @@ def _serve_stored(
     blobs.touch(state, content.digest, now)
     kind = blob.document.media_type if blob.document and content.kind is not Kind.BLOB else OCTETS
     descriptor = Descriptor(content, blob.size, kind)
-    reading = evolve(x, reading=content.digest, on=None)
     document = blob.document if content.kind is Kind.LISTING else None
-    _answer(state, number, reading, descriptor, document, now, stored=x.fwd is Fwd.URI_MISS)
+    _answer(state, number, x, descriptor, document, now, reading=content.digest)
 
 
 def _serve_described(state: State, number: int, x: Exchange, now: Time) -> bool:
@@ -220,7 +259,7 @@ def _serve_described(state: State, number: int, x: Exchange, now: Time) -> bool:
     descriptor = x.probed or x.descriptor
     if descriptor is None or descriptor.size is None or not descriptor.media_type or x.stale:
         return False
-    _answer(state, number, x, descriptor, None, now, stored=False)
+    _answer(state, number, x, descriptor, None, now)
     return True
 
 
@@ -239,10 +278,13 @@ def _serve_filling(state: State, number: int, x: Exchange, key: Content | Relay,
     descriptor = Descriptor(content, fill.size, kind)
     x = evolve(x, on=key, fwd_status=x.fwd_status or fill.status)
     listing = document if content.kind is Kind.LISTING else None
-    _answer(state, number, x, descriptor, listing, now, stored=not isinstance(key, Relay))
+    _answer(state, number, x, descriptor, listing, now, stored=fills.kept(state, key, fill))
     served = state.exchanges.get(number)
-    if isinstance(key, Relay) and served is not None and fill.spool.first < served.first:
-        fills.rewind(state, key, served.first, now)
+    if not isinstance(key, Relay) or served is None or fill.right:
+        return
+    if fill.spool.first < served.first and fills.rewind(state, key, served.first, now) is not None:
+        fills.drop(state, key)
+        exchanges.abort(state, number, now)
 
 
 def _chunked(x: Exchange) -> bool:
@@ -258,9 +300,10 @@ def _answer(
     document: Document | None,
     now: Time,
     *,
-    stored: bool,
+    stored: bool = False,
+    reading: Digest | None = None,
 ) -> None:
-    """The head for content that is there, or coming; then its body."""
+    """The head for content that is there, or coming; then its body. `reading`: from there."""
     pull = x.pull
     size = descriptor.size
     digest = descriptor.content.digest
@@ -284,15 +327,15 @@ def _answer(
         span = ranges.select(pull.ranges, size)
     if isinstance(span, ranges.Unsatisfiable):
         beyond = Problem(416, Code.SIZE_INVALID, f"the content has {size} bytes")
-        _complete(
-            state, number, x, evolve(head, status=416, length=0, size=size, problem=beyond), now
-        )
+        decision = _decision(state, x, now, stored=False)
+        head = AnswerHead(416, decision, 0, descriptor, size, problem=beyond, age=head.age)
+        _complete(state, number, x, head, now)
         return
     first, stop = (0, size) if span is None else (span.start, span.stop)
     if span is not None:
         head = evolve(head, status=206, length=stop and stop - first, size=size, span=span)
     state.emit(Respond(number, head))
-    exchanges.answered(state, number, x, first, stop)
+    exchanges.answered(state, number, x, first, stop, reading)
     exchanges.pump(state, number, now)
 
 
@@ -300,7 +343,7 @@ def _complete(state: State, number: int, x: Exchange, head: AnswerHead, now: Tim
     """An answer without content."""
     state.emit(Respond(number, head))
     state.emit(Finish(number))
-    state.exchanges[number] = evolve(x, reading=None)
+    state.exchanges[number] = x
     exchanges.close(state, number, now)
 
 

@@ -16,14 +16,18 @@ class Outcome(Enum):
 
 
 class Fwd(Enum):
-    """Why upstream was asked (RFC 9211 §2.2)."""
+    """Why upstream was asked (RFC 9211 §2.2), as far as this cache has reasons. `request` has no
+    case: no header of a client makes it pass over what it holds. Nor has `method`: what is not
+    GET or HEAD is refused."""
 
     URI_MISS = "uri-miss"
+    """Nothing is held under this name."""
     STALE = "stale"
+    """What a tag resolves to is held, and had to be confirmed."""
     PARTIAL = "partial"
-    REQUEST = "request"
+    """A transfer under way holds the first bytes; the others are still to come."""
     BYPASS = "bypass"
-    METHOD = "method"
+    """The store cannot take it: it is passed through and not kept."""
 
     __hash__ = object.__hash__
 

@@ -50,7 +50,7 @@ TRANSITIONS = {
 }
 
 
-@frozen
+@frozen(slots=False)
 class Exchange:
     """`on` is what it waits for or reads from; `descriptor` what its reference resolved to (a
     reference resolved once is not asked again); `probed` what a probe learnt. `stop` None:
@@ -82,12 +82,20 @@ def wait(state: State, number: int, x: Exchange, on: Owner, now: Time) -> None:
         state.deadlines.set(("answer", number), now + state.limits.answer)
 
 
-def answered(state: State, number: int, x: Exchange, first: int, stop: int | None) -> None:
-    """The head is out: from now on it only streams."""
+def answered(
+    state: State,
+    number: int,
+    x: Exchange,
+    first: int,
+    stop: int | None,
+    reading: Digest | None,
+) -> None:
+    """The head is out: from now on it only streams, from a stored blob or from a fill."""
     after = step(TRANSITIONS, x.state, ExchangeInput.ANSWERED)
     state.deadlines.clear(("answer", number))
-    if x.reading is not None:
-        blobs.read(state, x.reading, +1)
+    if reading is not None:
+        blobs.read(state, reading, +1)
+        x = evolve(x, on=None, reading=reading)
     state.exchanges[number] = evolve(x, state=after, first=first, stop=stop, pos=first)
 
 

@@ -68,7 +68,7 @@ TRANSITIONS = {
 RIGHT = (FillState.COMMITTING, FillState.KEEPING)
 
 
-@frozen
+@frozen(slots=False)
 class Fill:
     """`have` is the watermark, `size` the whole (None: not known yet). `readers` are exchanges
     that wait for it or are sent from it. `attempts` counts tries without progress; `ranged`
@@ -109,6 +109,14 @@ def held(state: State, content: Content) -> bool:
     """Whether it can be served without upstream: stored, or verified and on its way there."""
     fill = state.fills.get(content)
     return blobs.stored(state, content) is not None or (fill is not None and fill.right)
+
+
+def kept(state: State, key: FillKey, fill: Fill) -> bool:
+    """Whether it is going to be stored, as far as is known."""
+    if isinstance(key, Relay) or fill.state is FillState.KEEPING:
+        return False
+    limit = state.config.max_size
+    return limit is None or (fill.size or 0) <= limit
 
 
 def begin(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | None:
@@ -312,13 +320,12 @@ def _request(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | Non
 
 
 def _right(state: State, key: FillKey, fill: Fill) -> None:
-    limit = state.config.max_size
-    kept = not isinstance(key, Relay) and (limit is None or fill.have <= limit)
-    put = FillInput.RIGHT if kept else FillInput.RIGHT_UNKEPT
+    keep = kept(state, key, fill)
+    put = FillInput.RIGHT if keep else FillInput.RIGHT_UNKEPT
     after = step(TRANSITIONS, fill.state, put)
     state.deadlines.clear((key, "linger"))
     state.fills[key] = evolve(fill, state=after)
-    if kept:
+    if keep:
         state.emit(CommitBlob(fill.spool, content_of(key).digest))
     state.wake(fill.readers, Look())
     drop_if_unread(state, key)

@@ -1,80 +1,223 @@
 """When are two states the same, as far as anything they will ever do is concerned?
 
-Numbers given to fetches, requests and spools are replaced by the order of their owners; times
-become distances from now; the LRU becomes ranks. The exchanges' numbers are the world's own
-and stay: it uses few, and again.
+What is made the same:
+- numbers given to fetches, token requests and spools: the order in which they are met counts;
+- exchanges, where the caller says which are alike: their numbers are mere names;
+- times: what counts is the distance from now, for a last use only the order (unless idle age
+  evicts), and for what the journal knows whether it is old enough to be written again.
+
+Records are frozen, and most of them are the same in many states: what a record is without its
+numbers and times is worked out once and remembered by the record's identity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from attrs import fields_dict, has
+from attrs import fields
+
+from .effects import Spool
+from .state import Relay
 
 if TYPE_CHECKING:
     from .oci import Time
     from .state import State
 
-TIMES = frozenset({"checked", "journalled", "until", "used", "at"})
 NUMBERS = frozenset({"fetch", "request", "number"})
-OLD = 10**6
-"""Distances beyond it (records from before the first event) are all the same."""
+TABLES = (
+    *("tags", "fills", "probes", "pings", "calls", "tokens", "schemes", "grants", "blobs"),
+    *("mirrors", "quotas", "authorities"),
+)
+REMEMBERED = 200_000
+"""Records whose parts are remembered; a bound on memory, nothing else."""
+
+Part = tuple[int, tuple[tuple[str, float], ...], tuple[int, ...], tuple[int, ...]]
+"""A number for all but: its times with their names, its numbers, its exchanges."""
 
 
-def fingerprint(state: State, now: Time) -> Hashable:
-    view = _View(now)
-    tables = (
-        state.exchanges,
-        state.tags,
-        state.fills,
-        state.probes,
-        state.calls,
-        state.tokens,
-        state.schemes,
-        state.grants,
-        state.blobs,
-        state.mirrors,
-        state.quotas,
-        state.pings,
-        state.authorities,
-    )
-    ranks = sorted({blob.used for blob in state.blobs.values()})
+class Labels:
+    """What a fingerprint calls the numbers of its state: for the caller's own records of them."""
+
+    def __init__(self) -> None:
+        self.exchanges: dict[int, int] = {}
+        self.numbers: dict[int, int] = {}
+
+    def number(self, number: int) -> int:
+        return self.numbers.setdefault(number, len(self.numbers))
+
+
+def fingerprint(
+    state: State,
+    now: Time,
+    alike: Mapping[int, int] | None = None,
+    labels: Labels | None = None,
+) -> Hashable:
+    """`alike` gives each exchange the number of its class: exchanges of one class may change
+    places. Without it each is itself. `labels`, empty, is filled in."""
+    view = _View(state, now, labels or Labels())
+    view.name_exchanges(alike)
     return (
-        tuple(view.table(table) for table in tables),
-        tuple((d, ranks.index(b.used)) for d, b in sorted(state.blobs.items())),
-        tuple(sorted((repr(k), at - now) for k, at in state.deadlines.items())),
+        view.exchanges(),
+        view.tables(),
+        view.deadlines(),
         max(state.no_eviction_before - now, 0.0),
-        state.draining,
-        tuple(sorted(map(repr, state.pins))),
-        tuple(sorted((k, max(until - now, 0.0)) for k, until in state.limited.items())),
+        (state.draining, state.stored, state.doomed, len(state.tags_of), len(state.parents)),
+        tuple(sorted(map(_number_of, state.pins))),
     )
 
 
 class _View:
-    """Relabels numbers in the order met."""
-
-    def __init__(self, now: Time) -> None:
+    def __init__(self, state: State, now: Time, labels: Labels) -> None:
+        self._state = state
         self._now = now
-        self._labels: dict[int, int] = {}
+        self._labels = labels
+        self._ranks: dict[float, int] | None = None
+        if state.config.ttl is None:
+            used = sorted({blob.used for blob in state.blobs.values()})
+            self._ranks = {at: rank for rank, at in enumerate(used)}
 
-    def table(self, table: dict[Any, Any]) -> Hashable:
-        rows = sorted(table.items(), key=lambda item: repr(item[0]))
-        return tuple((key, self.value(record)) for key, record in rows)
+    def name_exchanges(self, alike: Mapping[int, int] | None) -> None:
+        """In the order of their classes, then of what they are, then of who came first."""
+        names = self._labels.exchanges
+        exchanges = self._state.exchanges
+        if alike is None:
+            names.update((number, number) for number in exchanges)
+        elif len(exchanges) == 1:
+            names.update((number, 0) for number in exchanges)
+        elif exchanges:
+            places = self._places()
+            order = sorted(
+                (alike[n], parts(x)[0], places.get(n, -1), n) for n, x in exchanges.items()
+            )
+            names.update((key[-1], label) for label, key in enumerate(order))
 
-    def value(self, value: Any, name: str = "") -> Hashable:
-        if value is None:
-            return None
-        if name in TIMES:
-            return max(float(value) - self._now, -float(OLD))
-        if name in NUMBERS:
-            return self._labels.setdefault(value, len(self._labels))
-        if isinstance(value, frozenset):
-            return tuple(sorted(repr(v) for v in value))
-        if isinstance(value, tuple):
-            return tuple(self.value(v) for v in value)
-        if has(type(value)):
-            names = fields_dict(type(value))
-            return (type(value).__name__, *(self.value(getattr(value, n), n) for n in names))
+    def exchanges(self) -> Hashable:
+        names, exchanges = self._labels.exchanges, self._state.exchanges
+        order = sorted(exchanges, key=names.__getitem__)
+        return tuple([self._record(parts(exchanges[n])) for n in order])
+
+    def tables(self) -> Hashable:
+        rows: list[tuple[int, int, int, int]] = []
+        records: list[Any] = []
+        for place, name in enumerate(TABLES):
+            for key, record in getattr(self._state, name).items():
+                rows.append((place, *self._key(key), len(records)))
+                records.append(record)
+        rows.sort()
+        return tuple([(a, b, c, self._record(parts(records[i]))) for a, b, c, i in rows])
+
+    def deadlines(self) -> Hashable:
+        rows = []
+        for key, at in self._state.deadlines.items():
+            what, owner = "", key
+            if type(key) is tuple:
+                what, owner = key if isinstance(key[1], int) else (key[1], key[0])
+            rows.append((what, *self._key(owner), round(at - self._now, 3)))
+        rows.sort()
+        return tuple(rows)
+
+    def _places(self) -> dict[int, int]:
+        """Where each exchange stands in the queue that it is in."""
+        state = self._state
+        queues = [fill.readers for fill in state.fills.values()]
+        queues += [tag.waiters for tag in state.tags.values()]
+        queues += [greeting.waiters for greeting in state.pings.values()]
+        queues += [probe.waiters for probe in state.probes.values()]
+        return {number: i for queue in queues for i, number in enumerate(queue)}
+
+    def _key(self, key: Any) -> tuple[int, int]:
+        if type(key) is int:
+            return -1, self._labels.exchanges[key]
+        if type(key) is Relay:
+            return parts(key)[0], self._labels.exchanges[key.exchange]
+        return _number_of(key), -1
+
+    def _record(self, part: Part) -> Hashable:
+        shape, times, numbers, exchanges = part
+        if not (times or numbers or exchanges):
+            return shape
+        row: list[Hashable] = [shape]
+        row += [self._time(name, at) for name, at in times]
+        if numbers:
+            row += map(self._labels.number, numbers)
+        if exchanges:
+            row += map(self._labels.exchanges.__getitem__, exchanges)
+        return tuple(row)
+
+    def _time(self, name: str, at: float) -> Hashable:
+        if at == 0.0:
+            return None  # never
+        if name == "used" and self._ranks is not None:
+            return self._ranks[at]
+        age = round(self._now - at, 3)
+        if name == "journalled":
+            return min(age, self._state.limits.used_resolution)
+        # Python hashes -1.0 and -2.0 alike.
+        return (age,) if age >= 0 else (-age, 0)
+
+
+_shapes: dict[Hashable, int] = {}
+_parts: dict[int, tuple[Any, Part]] = {}
+_plans: dict[type, tuple[tuple[str, ...], Any]] = {}
+
+
+def parts(record: Any) -> Part:
+    """The record taken apart. It is held on to, so that its identity stays its own."""
+    known = _parts.get(id(record))
+    if known is not None:
+        return known[1]
+    walk = _Walk()
+    cls = type(record)
+    shape = walk.fields(record, cls) if hasattr(cls, "__attrs_attrs__") else record
+    part = _number_of(shape), tuple(walk.times), tuple(walk.numbers), tuple(walk.exchanges)
+    if len(_parts) >= REMEMBERED:
+        _parts.clear()
+    _parts[id(record)] = record, part
+    return part
+
+
+def _number_of(shape: Hashable) -> int:
+    number = _shapes.get(shape)
+    return _shapes.setdefault(shape, len(_shapes)) if number is None else number
+
+
+class _Walk:
+    """Through one record, putting aside what its shape leaves out. A value inside that holds
+    neither a time nor a number is its own shape."""
+
+    def __init__(self) -> None:
+        self.times: list[tuple[str, float]] = []
+        self.numbers: list[int] = []
+        self.exchanges: list[int] = []
+
+    def fields(self, record: Any, cls: type) -> Hashable:
+        plan = _plans.get(cls)
+        if plan is None:
+            names = tuple(field.name for field in fields(cls))
+            plan = _plans[cls] = names, attrgetter(*names)
+        names, get = plan
+        shape: list[Hashable] = [cls]
+        for name, value in zip(names, get(record), strict=True):
+            shape.append(self._value(value, name))
+        return tuple(shape)
+
+    def _value(self, value: Any, name: str) -> Hashable:
+        kind = type(value)
+        if kind is float:
+            self.times.append((name, value))
+            return float
+        if kind is int and name in NUMBERS:
+            self.numbers.append(value)
+            return int
+        if kind is int and name == "exchange":
+            self.exchanges.append(value)
+            return int
+        if kind is tuple:
+            inner = "exchange" if name in ("readers", "waiters") else name
+            return tuple([self._value(v, inner) for v in value])
+        if kind is Relay or kind is Spool:
+            return self.fields(value, kind)
         frozen: Hashable = value
         return frozen

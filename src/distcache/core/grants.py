@@ -63,10 +63,12 @@ def granted(state: State, repository: Repository, content: Content) -> bool:
     """Directly, or through a manifest that names it."""
     if repository in state.grants.get(content, ()):
         return True
-    for parent in blobs.parents(state, content.digest):
-        document = state.blobs[parent].document
-        kinds = (c.content for c in document.children) if document else ()
-        if content in kinds and granted(state, repository, Content(Kind.MANIFEST, parent)):
+    for parent in state.parents.get(content.digest, ()):
+        if not granted(state, repository, Content(Kind.MANIFEST, parent)):
+            continue
+        manifest = blobs.stored(state, Content(Kind.MANIFEST, parent))
+        document = manifest.document if manifest is not None else None
+        if document is not None and any(c.content == content for c in document.children):
             return True
     return False
 

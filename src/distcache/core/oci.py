@@ -42,7 +42,7 @@ class Secret:
     value: str = field(repr=lambda _: "***")
 
 
-@frozen
+@frozen(cache_hash=True)
 class Repository:
     """One repository of one upstream; the cache never confuses equal names of two upstreams.
 
@@ -54,7 +54,7 @@ class Repository:
     authority: str | None = None
 
 
-@frozen
+@frozen(cache_hash=True)
 class Content:
     """Something immutable: what a digest names, under one endpoint."""
 
@@ -62,7 +62,7 @@ class Content:
     digest: Digest
 
 
-@frozen
+@frozen(cache_hash=True)
 class TagRef:
     """A tag. `accept` is empty for clients that take every manifest type, else the sorted
     types this client takes: upstream may then choose another manifest, so it is another key."""

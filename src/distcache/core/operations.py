@@ -278,14 +278,16 @@ def reach(state: State, now: Time) -> list[Reach]:
     found = []
     for upstream in state.config.upstreams:
         reading = state.quotas.get(upstream)
-        current = reading is not None and now < reading.at + reading.quota.window
-        until = state.limited.get(upstream)
+        quota = None if reading is None else reading.quota
+        if reading is not None and quota is not None and now >= reading.at + quota.window:
+            quota = None
+        until = None if reading is None else reading.until
         resting = [i for (key, i), h in state.mirrors.items() if key == upstream and h.until > now]
         found.append(
             Reach(
                 upstream,
-                reading.quota.remaining if reading is not None and current else None,
-                reading.quota.limit if reading is not None and current else None,
+                None if quota is None else quota.remaining,
+                None if quota is None else quota.limit,
                 until if until is not None and until > now else None,
                 tuple(sorted(resting)),
             )

@@ -43,6 +43,9 @@ TOO_SLOW = Failure(cause=Cause.TIMEOUT)
 SHORT = Failure(fault="a body shorter or longer than announced")
 WRONG_DIGEST = Failure(fault="content that does not match its digest")
 NOT_A_DOCUMENT = Failure(fault="something that is not a manifest or listing")
+NOT_ASKED = Failure(fault="nothing, being not asked")
+"""The cache has been taken offline meanwhile."""
+NO_TOKEN = Failure(fault="neither a token nor a refusal")
 WRONG_RANGE = Failure(fault="another range than asked for")
 
 
@@ -51,6 +54,8 @@ def problem(
 ) -> Problem:
     """The answer for a client that waited for `resource`."""
     upstream = repository.upstream
+    if failure is NOT_ASKED:
+        return OFFLINE
     if failure.absent:
         return Problem(404, _unknown(resource), f"not found at {upstream}")
     match failure.status:

@@ -32,7 +32,7 @@ class RangeSpec:
     last: int | None
 
 
-@frozen
+@frozen(cache_hash=True)
 class ByDigest:
     """Content asked for by its digest, under a repository."""
 

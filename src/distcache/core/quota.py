@@ -11,33 +11,38 @@ from attrs import frozen
 from .events import Quota, UpstreamHead
 from .oci import Time
 from .state import State
+from .values import evolve
 
 
 @frozen
 class Reading:
-    """What upstream said at `at`."""
+    """What upstream said at `at`; it is not to be asked about tags before `until`."""
 
-    quota: Quota
+    quota: Quota | None
     at: Time
+    until: Time = 0.0
 
 
 def note(state: State, upstream: str, head: UpstreamHead, now: Time) -> None:
     """An answer of the upstream's own."""
-    if head.quota is not None:
-        state.quotas[upstream] = Reading(head.quota, now)
+    before = state.quotas.get(upstream) or Reading(None, now)
+    until = before.until if head.status >= 400 else 0.0
     if head.status == 429 and head.retry_after:
-        state.limited[upstream] = now + min(float(head.retry_after), state.limits.limited)
-    elif head.status < 400:
-        state.limited.pop(upstream, None)
+        until = now + min(float(head.retry_after), state.limits.limited)
+    if head.quota is not None:
+        state.quotas[upstream] = Reading(head.quota, now, until)
+    elif until != before.until:
+        state.quotas[upstream] = evolve(before, until=until)
 
 
 def spares(state: State, upstream: str, checked: Time, now: Time) -> bool:
     """Whether upstream is not to be asked again about what it confirmed at `checked`."""
-    until = state.limited.get(upstream)
-    if until is not None and now < until:
-        return True
     reading = state.quotas.get(upstream)
-    if reading is None or now >= reading.at + reading.quota.window:
+    if reading is None:
+        return False
+    if now < reading.until:
+        return True
+    if reading.quota is None or now >= reading.at + reading.quota.window:
         return False
     low = reading.quota.remaining <= reading.quota.limit * state.limits.quota_low
     return low and now - checked < state.limits.quota_stretch

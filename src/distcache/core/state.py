@@ -60,6 +60,13 @@ class Resolved:
     status: int | None
 
 
+CONTAINERS = (
+    *("exchanges", "tags", "tags_of", "fills", "probes", "calls", "fetches", "tokens", "requests"),
+    *("schemes", "blobs", "parents", "grants", "lru", "deadlines", "woken", "effects"),
+    *("pings", "authorities", "mirrors", "quotas"),
+)
+"""The fields of State that change in place."""
+
 News = Look | Resolved | Failure
 
 
@@ -80,13 +87,12 @@ class State:
         self.schemes: dict[tuple[Repository, int | None], Challenge] = {}
         self.mirrors: dict[tuple[str, int], Health] = {}
         self.quotas: dict[str, Reading] = {}
-        self.limited: dict[str, Time] = {}
         self.blobs: dict[Digest, Blob] = {}
         self.parents: dict[Digest, frozenset[Digest]] = {}
         self.grants: dict[Content, frozenset[Repository]] = {}
         self.lru: list[tuple[Time, Digest]] = []
         self.deadlines = Deadlines()
-        self.pins: set[TagRef | Content] = set()
+        self.pins: frozenset[TagRef | Content] = frozenset()
         self.stored = 0
         self.doomed = 0
         self.no_eviction_before: Time = 0.0
@@ -114,7 +120,9 @@ class State:
     def fork(self) -> State:
         """An independent copy, for exploration: every value in the containers is frozen."""
         other = State.__new__(State)
-        for name, value in vars(self).items():
-            copied = value.copy() if hasattr(value, "copy") else value
-            setattr(other, name, copied)
+        own = vars(self)
+        copies = vars(other)
+        copies.update(own)
+        for name in CONTAINERS:
+            copies[name] = own[name].copy()
         return other

@@ -62,7 +62,7 @@ TRANSITIONS = {
 }
 
 
-@frozen
+@frozen(slots=False)
 class Tag:
     """`descriptor` is what upstream last confirmed, at `checked`; `previous` what it resolved to
     before, and when that was confirmed, until the new content is stored: a registry may say
@@ -117,16 +117,19 @@ def check(state: State, exchange: int, reference: Reference, now: Time) -> Failu
 def on_answer(state: State, reference: Reference, head: UpstreamHead, now: Time) -> None:
     """Upstream's head; for a GET the document follows."""
     tag = state.tags[reference]
-    asked = state.calls[reference].method
+    call = state.calls[reference]
+    asked, conditional = call.method, call.etag is not None
     if head.status == 200 and asked is Method.GET:
         state.tags[reference] = evolve(tag, etag=head.etag)
         return
-    calls.finish(state, reference)
+    _give_up(state, reference)
     if head.status == 200 and head.digest is not None:
         content = Content(Kind.MANIFEST, head.digest)
-        _confirm(state, reference, Descriptor(content, head.length, head.media_type or ""), now)
-    elif head.status == 304 and tag.descriptor is not None:
-        _confirm(state, reference, tag.descriptor, now)
+        _confirm(
+            state, reference, Descriptor(content, head.length, head.media_type or ""), now, 200
+        )
+    elif head.status == 304 and tag.descriptor is not None and conditional:
+        _confirm(state, reference, tag.descriptor, now, 304)
     elif asked is Method.HEAD and head.status in (200, *UNHELPFUL):
         failure = _ask(state, reference, tag, Method.GET, now)
         if failure is not None:
@@ -140,13 +143,17 @@ def on_spooled(state: State, reference: Reference, length: int) -> None:
 
 
 def on_ended(
-    state: State, reference: Reference, digest: Digest, document: Document | None, now: Time
+    state: State,
+    reference: Reference,
+    digest: Digest | None,
+    document: Document | None,
+    now: Time,
 ) -> None:
     """The document is there, and its digest with it."""
     call = state.calls[reference]
     assert call.spool is not None
     calls.ended(state, reference)
-    if document is None:
+    if digest is None or document is None:
         state.emit(DiscardSpool(call.spool))
         on_failed(state, reference, NOT_A_DOCUMENT, now)
         return
@@ -154,15 +161,12 @@ def on_ended(
     content = Content(kind, digest)
     size = state.tags[reference].have
     fills.adopt(state, reference.repository, content, call.spool, document, size)
-    _confirm(state, reference, Descriptor(content, size, document.media_type), now)
+    _confirm(state, reference, Descriptor(content, size, document.media_type), now, 200)
 
 
 def on_failed(state: State, reference: Reference, failure: Failure, now: Time) -> None:
     tag = state.tags[reference]
-    call = state.calls.get(reference)
-    calls.finish(state, reference)
-    if call is not None and call.spool is not None:
-        state.emit(DiscardSpool(call.spool))
+    _give_up(state, reference)
     waiters = tag.waiters
     state.tags[reference] = evolve(tag, waiters=())
     if failure.absent:
@@ -235,7 +239,17 @@ def _ask(state: State, reference: Reference, tag: Tag, method: Method, now: Time
     return calls.start(state, reference, call, now)
 
 
-def _confirm(state: State, reference: Reference, descriptor: Descriptor, now: Time) -> None:
+def _give_up(state: State, reference: Reference) -> None:
+    """The call is over, if there is one, and so is what it has brought so far."""
+    call = state.calls.get(reference)
+    calls.finish(state, reference)
+    if call is not None and call.spool is not None:
+        state.emit(DiscardSpool(call.spool))
+
+
+def _confirm(
+    state: State, reference: Reference, descriptor: Descriptor, now: Time, status: int
+) -> None:
     tag = state.tags[reference]
     after = step(TRANSITIONS, tag.state, TagInput.CONFIRMED)
     old, previous = tag.descriptor, tag.previous
@@ -250,7 +264,7 @@ def _confirm(state: State, reference: Reference, descriptor: Descriptor, now: Ti
     due = tag.journalled is None or now - tag.journalled >= state.limits.used_resolution
     if due or not same:
         _journal(state, reference)
-    state.wake(tag.waiters, Resolved(descriptor, 200))
+    state.wake(tag.waiters, Resolved(descriptor, status))
 
 
 def _absent(state: State, reference: Reference, now: Time) -> None:

@@ -10,9 +10,9 @@ from enum import Enum
 from attrs import frozen
 
 from .effects import AcquireToken
-from .events import Challenge, Secret
+from .events import Challenge, Secret, TokenRefused
 from .oci import Time
-from .problems import Failure
+from .problems import NO_TOKEN, Failure
 from .state import Owner, State
 from .tables import step
 from .values import evolve
@@ -104,6 +104,15 @@ def granted(
     return token.waiters
 
 
+def failure_of(refusal: TokenRefused) -> Failure:
+    """A token service knows who may come in and how often; nothing else that it says is
+    upstream's word on content."""
+    status = refusal.status
+    if status is None or status in (401, 403, 429) or status >= 500:
+        return Failure(status, refusal.cause, refusal.retry_after)
+    return NO_TOKEN
+
+
 def refused(state: State, request: int, failure: Failure, now: Time) -> tuple[Owner, ...]:
     """The owners that must now fail."""
     key, token = _answered(state, request)
@@ -125,9 +134,8 @@ def distrust(state: State, key: TokenKey, secret: Secret) -> None:
 
 
 def expire(state: State, key: TokenKey) -> None:
-    token = state.tokens.get(key)
-    if token is not None and token.request is None:
-        _end(state, key, token, TokenInput.EXPIRED)
+    """Its deadline has come: only what ends, VALID or REFUSED, has one."""
+    _end(state, key, state.tokens[key], TokenInput.EXPIRED)
 
 
 def leave(state: State, key: TokenKey, owner: Owner) -> None:

@@ -1,10 +1,14 @@
-"""What both event loops share: effects made real, sources, transfers, the clock. No awaiting."""
+"""What both event loops share: effects made real, the talk with a client, sources, transfers,
+the clock. No awaiting."""
 
 from .clock import Clock
+from .dialogue import Dialogue
 from .driver import Driver
 from .exchange import ClientEffect, Exchange, Send
 from .ports import Shell, Upstreams
+from .service import Decided, OnDecision, Service
 from .sources import Source
+from .steps import Pause, SendFile, Step
 from .transfers import REST, TOKEN_LIMIT, TokenCall, Transfer, cause_of
 
 __all__ = [
@@ -12,11 +16,18 @@ __all__ = [
     "TOKEN_LIMIT",
     "ClientEffect",
     "Clock",
+    "Decided",
+    "Dialogue",
     "Driver",
     "Exchange",
+    "OnDecision",
+    "Pause",
     "Send",
+    "SendFile",
+    "Service",
     "Shell",
     "Source",
+    "Step",
     "TokenCall",
     "Transfer",
     "Upstreams",

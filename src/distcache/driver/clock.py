@@ -20,11 +20,14 @@ class Clock:
     ) -> None:
         self._monotonic = monotonic
         self._offset = wall() - monotonic()
-        self._last: Time = wall()
+        self.last: Time = wall()
 
     def now(self) -> Time:
-        self._last = max(self._last, self._offset + self._monotonic())
-        return self._last
+        """`last` is what this said the last time."""
+        now = self._offset + self._monotonic()
+        if now > self.last:
+            self.last = now
+        return self.last
 
     def on_loop(self, at: Time) -> float:
         """When that is by the loop's own clock: not before, as rounding would have it."""

@@ -41,12 +41,12 @@ from ..core.events import (
 from ..core.inventory import BlobDropped, BlobStored, Record
 from ..core.oci import Digest, Time
 from ..core.pull import Pull
-from ..store import Store
+from ..store import Store, StoreError
 from ..wire import challenge, upstream
 from .clock import Clock
-from .exchange import ClientEffect, Exchange, Send
+from .exchange import Exchange, Send
 from .ports import Core, Shell, Upstreams
-from .sources import Blobs, OpenBlob, OpenSpool, Source, Spools
+from .sources import Blobs, OpenSpool, Source, Spools
 from .storekeeper import StoreKeeper
 from .transfers import TokenCall, Transfer
 
@@ -95,11 +95,13 @@ class Driver:
 
     def feed(self, event: Event) -> None:
         """Tell the core, and begin everything that it wants done."""
-        self._events.append(event)
         if self._feeding:
+            self._events.append(event)
             return
         self._feeding = True
         try:
+            for effect in self._handle(event):
+                self._interpret(effect)
             while self._events:
                 for effect in self._handle(self._events.popleft()):
                     self._interpret(effect)
@@ -144,14 +146,24 @@ class Driver:
             del self._exchanges[exchange.number]
             self.feed(ClientClosed(exchange.number))
 
-    def opening(self, digest: Digest) -> Callable[[], int]:
-        """The blocking part of opening a blob; raises StoreError."""
+    def open_blob(self, digest: Digest, then: Callable[[Source | StoreError], None]) -> None:
+        """Open a stored blob's file in a thread; `then` is given a use of it, on the loop's
+        thread. What has been deleted meanwhile is not kept open."""
         size = self._sizes.get(digest, -1)
-        return lambda: self._store.open(digest, size)
 
-    def opened(self, digest: Digest, fd: int) -> OpenBlob:
-        """A use of what `opening` opened. What has been deleted since is not kept open."""
-        return self._blobs.add(digest, fd, keep=digest in self._sizes)
+        def job() -> int | StoreError:
+            try:
+                return self._store.open(digest, size)
+            except StoreError as error:
+                return error
+
+        def done(found: int | StoreError) -> None:
+            if isinstance(found, StoreError):
+                then(found)
+            else:
+                then(self._blobs.add(digest, found, keep=digest in self._sizes))
+
+        self._shell.run_job(job, done)
 
     def close(self) -> None:
         """After the last job, event and connection. Does not close the store."""
@@ -172,17 +184,22 @@ class Driver:
     def _interpret(self, effect: Effect) -> None:
         match effect:
             case Respond():
-                self._deliver(self._exchanges.get(effect.exchange), effect)
-            case SendBody(number, source, span):
-                if (exchange := self._exchanges.get(number)) is not None:
-                    self._deliver(exchange, Send(source, span, self._use(source)))
+                # None, here and below: the client left, and the core did not know it yet.
+                if (exchange := self._exchanges.get(effect.exchange)) is not None:
+                    exchange.take(effect)
+            case SendBody():
+                if (exchange := self._exchanges.get(effect.exchange)) is not None:
+                    source = effect.source
+                    exchange.take(Send(source, effect.span, self._use(source)))
             case Finish():
-                self._deliver(self._exchanges.pop(effect.exchange, None), effect)
+                if (exchange := self._exchanges.pop(effect.exchange, None)) is not None:
+                    exchange.done = True
+                    exchange.take(effect)
             case Abort():
-                exchange = self._exchanges.pop(effect.exchange, None)
-                if exchange is not None:
+                if (exchange := self._exchanges.pop(effect.exchange, None)) is not None:
                     exchange.forget()
-                self._deliver(exchange, effect)
+                    exchange.done = True
+                    exchange.take(effect)
             case Fetch():
                 self._fetch(effect)
             case CancelFetch():
@@ -204,13 +221,6 @@ class Driver:
                 log.note(_LEVELS[effect.level], effect.message, dict(effect.fields))
             case _:
                 assert_never(effect)
-
-    def _deliver(self, exchange: Exchange | None, effect: ClientEffect) -> None:
-        # None: the client left, and the core did not know it yet.
-        if exchange is not None:
-            exchange.done = isinstance(effect, Finish | Abort)
-            exchange.effects.append(effect)
-            exchange.wake()
 
     def _use(self, source: Stored | Spool) -> Source | None:
         if isinstance(source, Stored):

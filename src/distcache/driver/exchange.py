@@ -3,14 +3,14 @@
 from collections import deque
 from collections.abc import Callable
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from ..core.effects import Abort, Finish, Respond, Spool, Stored
 from ..core.pull import Span
 from .sources import Source
 
 
-@frozen
+@define(eq=False)
 class Send:
     """A SendBody with a use of its source, taken when the core said so: by the time that the
     connection comes to it, the spool may be discarded. None: a blob that is not open, which
@@ -37,6 +37,10 @@ class Exchange:
     wake: Callable[[], None]
     effects: deque[ClientEffect] = Factory(deque)
     done: bool = False
+
+    def take(self, effect: ClientEffect) -> None:
+        self.effects.append(effect)
+        self.wake()
 
     def forget(self) -> None:
         """Nothing of what is still to be done will be done."""

@@ -21,6 +21,7 @@ from ..core.events import (
     TokenRefused,
 )
 from ..core.oci import Content, Digest, Document, TagRef
+from ..core.pull import Ping
 from ..store import MemorySpool, Store, StoreError, TooLarge, WindowSpool
 from ..wire import challenge, upstream
 from ..wire.headers import Headers, values
@@ -94,8 +95,9 @@ class Transfer:
     def cancel(self) -> None:
         """The core wants nothing more of it."""
         self.cancelled = True
-        if self.stop is not None:
-            self.stop()
+        stop, self.stop = self.stop, None
+        if stop is not None:
+            stop()
 
     def head(self, status: int, headers: Headers) -> bool:
         """Upstream's head. True: its body is to be taken in."""
@@ -165,6 +167,7 @@ class Transfer:
         types = values(self._headers, b"content-type")
         content_type = types[0] if types else None
         resource = self._asked.resource
+        assert not isinstance(resource, Ping), "its body is not wanted"
         if isinstance(resource, Content | TagRef):
             return parse_manifest(body, content_type)
         page, filters = upstream.next_page(self._headers), upstream.filters(self._headers)

@@ -48,7 +48,7 @@ def put_aside(path: Path) -> None:
             if number <= newest - KEPT:
                 _remove(_aside(path, number, companion))
         source = path.with_name(path.name + companion)
-        if source.exists():
+        if os.path.lexists(source):
             source.rename(_aside(path, newest, companion))
 
 

@@ -35,15 +35,16 @@ class StoreTooNew(StoreError):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn the errors of files and of SQLite into StoreError."""
+def translated(index: Path | str = "index") -> Iterator[None]:
+    """Turn the errors of files and of SQLite into StoreError. `index`: what SQLite's errors,
+    which name no file, are about."""
     try:
         yield
     except OSError as error:
         raise StoreError(str(error), _OF_ERRNO.get(error.errno, StoreFault.FAULT)) from error
     except sqlite3.Error as error:
         fault = _OF_SQLITE.get(primary_code(error), StoreFault.FAULT)
-        raise StoreError(f"index: {error}", fault) from error
+        raise StoreError(f"{index}: {error}", fault) from error
 
 
 def primary_code(error: sqlite3.Error) -> int:

@@ -131,7 +131,7 @@ class Index:
 def open_index(path: Path) -> Index:
     """Open or create. A damaged file is put aside and a new one begun. StoreTooNew: a later
     release wrote it. StoreError: neither can be done."""
-    with translated():
+    with translated(path):
         try:
             return Index(_connect(path), renewed=False)
         except (sqlite3.Error, damage.DamageError) as error:

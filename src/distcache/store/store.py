@@ -6,12 +6,13 @@ everything else; where they disagree after a crash, start-up goes by the files.
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from distcache.core.effects import Spool
 from distcache.core.inventory import (
@@ -134,7 +135,9 @@ def _put_in_order(files: Files, index: Index) -> tuple[Inventory, Swept]:
     lost = {blob.digest for blob in held.blobs} - {blob.digest for blob in whole}
     unknown = found.keys() - {blob.digest for blob in whole} - lost
     adopted = [BlobStored(d, found[d].size, found[d].modified) for d in sorted(unknown)]
-    blobs = [*whole, *adopted]
+    # After a clock that was wrong: what the future used last would be the last to go.
+    now = time.time()
+    blobs = [evolve(blob, used=min(blob.used, now)) for blob in (*whole, *adopted)]
     there = {blob.digest for blob in blobs}
     tags, stray_tags = _split(held.tags, lambda tag: tag.descriptor.content.digest in there)
     grants, stray_grants = _split(held.grants, lambda grant: grant.content.digest in there)

@@ -8,22 +8,13 @@ whatever is raised or cancelled.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import httpcore
 import trio
 
-from .. import log
 from ..core.events import Cause
-from ..driver import TOKEN_LIMIT, TokenCall, Transfer, cause_of
+from ..driver import TOKEN_LIMIT, TokenCall, Transfer
+from ..driver.http import AHEAD, READ, WRITERS, failure_cause
 from ..settings import UpstreamTimeouts
-from .network import READ
-from .pools import Body, Pools
-
-AHEAD = 4 * 1024 * 1024 // READ
-"""Pieces of a body that may wait for the disk, 4 MiB: more would only fill the memory when the
-disk is slower than the network."""
-
-WRITERS = 8
-"""Threads that write spools at once; they share the disk and the processors anyway."""
+from .pools import Body, Pools, send
 
 
 class Fetcher:
@@ -45,7 +36,7 @@ class Fetcher:
         try:
             await self._fetch(transfer)
         except Exception as error:
-            transfer.fail(_cause(error))
+            transfer.fail(failure_cause(error))
         finally:
             transfer.fail(Cause.CANCELLED)
 
@@ -56,7 +47,7 @@ class Fetcher:
         except trio.TooSlowError:
             call.fail(Cause.TIMEOUT)
         except Exception as error:
-            call.fail(_cause(error))
+            call.fail(failure_cause(error))
         finally:
             call.fail(Cause.CANCELLED)
 
@@ -66,7 +57,7 @@ class Fetcher:
                 transfer.stop = scope.cancel
                 if transfer.cancelled:
                     scope.cancel()
-                response = await pool.send(transfer.sent, self.timeouts)
+                response = await send(pool, transfer.sent, self.timeouts)
             transfer.stop = None
             if scope.cancelled_caught:
                 transfer.fail(Cause.TIMEOUT)
@@ -99,7 +90,7 @@ class Fetcher:
 
     async def _token(self, call: TokenCall) -> None:
         async with self._pools.of(call.site, call.sent.url.scheme) as pool:
-            response = await pool.send(call.sent, self.timeouts)
+            response = await send(pool, call.sent, self.timeouts)
             async with Body(response) as body:
                 pieces = bytearray()
                 while (piece := await body.next()) is not None:
@@ -136,7 +127,7 @@ class _Pipe:
 
     async def run(self) -> None:
         """Raises the first error of either side, when both have ended."""
-        pieces_in, pieces_out = trio.open_memory_channel[bytes](AHEAD)
+        pieces_in, pieces_out = trio.open_memory_channel[bytes](AHEAD // READ)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, pieces_out)
             await self._read(pieces_in)
@@ -193,22 +184,3 @@ async def _collect(transfer: Transfer, body: Body) -> None:
                 view = view[room:] if room is not None else view[:0]
     finally:
         transfer.spool.on_room = None
-
-
-def _cause(error: Exception) -> Cause:
-    known = cause_of(error)
-    if known is not None:
-        return known
-    for kinds, cause in _CAUSES:
-        if isinstance(error, kinds):
-            return cause
-    log.failure("an upstream request failed on something unforeseen", error)
-    return Cause.CUT
-
-
-_CAUSES: tuple[tuple[tuple[type[Exception], ...], Cause], ...] = (
-    ((httpcore.TimeoutException,), Cause.TIMEOUT),
-    ((httpcore.ConnectError,), Cause.UNREACHABLE),
-    ((httpcore.LocalProtocolError, httpcore.UnsupportedProtocol), Cause.REFUSED),
-    ((httpcore.NetworkError, httpcore.RemoteProtocolError), Cause.CUT),
-)

@@ -1,51 +1,15 @@
-"""Taking in connections: listening sockets, the bound on connections, running out of files."""
+"""Taking in connections: their bound, and running out of files."""
 
-import errno
 import socket
 from collections.abc import Awaitable, Callable
 
 import trio
 
 from .. import log
+from ..driver.listening import OUT, PAUSE, client_name
 from ..settings import Level
 
-BACKLOG = 1024
-"""Connections that the kernel keeps waiting; it lowers this to its own bound."""
-
-PAUSE = 0.1
-"""Seconds without accepting when the system is out of descriptors or memory."""
-
-_OUT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
 Serve = Callable[[socket.socket, str], Awaitable[None]]
-
-
-def listen(host: str | None, port: int) -> list[socket.socket]:
-    """One socket for each address of the host, every interface without one. OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    sockets: list[socket.socket] = []
-    try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            try:
-                one = socket.socket(family, kind, protocol)
-            except OSError as error:
-                if error.errno == errno.EAFNOSUPPORT and len(found) > 1:
-                    continue  # a kernel without IPv6
-                raise
-            sockets.append(one)
-            one.setblocking(False)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Inherited by what is accepted: small answers leave at once.
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.bind(address)
-            one.listen(BACKLOG)
-    except BaseException:
-        for one in sockets:
-            one.close()
-        raise
-    return sockets
 
 
 async def accept(
@@ -61,17 +25,17 @@ async def accept(
             except BaseException:
                 places.release()
                 raise
-            nursery.start_soon(_serve, one, f"{address[0]}:{address[1]}", places, serve)
+            nursery.start_soon(_serve, one, client_name(address), places, serve)
 
 
-async def _accept(listener: socket.socket) -> tuple[socket.socket, tuple[str, int]]:
+async def _accept(listener: socket.socket) -> tuple[socket.socket, object]:
     while True:
         try:
             return listener.accept()
         except BlockingIOError:
             await trio.lowlevel.wait_readable(listener)
         except OSError as error:
-            if error.errno in _OUT:
+            if error.errno in OUT:
                 log.note(Level.ERROR, "cannot accept a connection", {"error": str(error)})
                 await trio.sleep(PAUSE)
             else:

@@ -12,8 +12,7 @@ from typing import Any
 import httpcore
 import trio
 
-READ = 256 * 1024
-"""Bytes of one read. httpcore asks for 64 KiB, which costs four times the turns of the loop."""
+from ..driver.http import READ
 
 
 class Stream(httpcore.AsyncNetworkStream):

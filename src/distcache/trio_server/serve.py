@@ -5,27 +5,27 @@ time; what is left is cut; transfers end; store jobs and the journal are waited 
 """
 
 import math
-import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
-from attrs import evolve
 
 from .. import log
 from ..core.cache import Cache
 from ..core.events import Cause, Draining
 from ..core.oci import Time
-from ..driver import Clock, Driver, TokenCall, Transfer, Upstreams
+from ..driver import OnDecision, Service, TokenCall, Transfer
+from ..driver.hosting import announce, assemble, raise_file_limit, reconfigure, say_stopped
+from ..driver.listening import Listening, open_listening
+from ..embedding import Config, settings_of
 from ..settings import Level, Settings, SettingsError
-from ..store import Store, open_store
-from ..wire.routes import Router
-from .connection import Connection, Service
+from ..store import open_store
+from .connection import Connection
 from .fetch import Fetcher, open_fetcher
-from .listening import accept, listen
+from .listening import accept
 from .timer import Timer
 
 T = TypeVar("T")
@@ -34,20 +34,13 @@ T = TypeVar("T")
 class Server:
     """Made by `open_server`. `stopping` is set by the first `stop`."""
 
-    def __init__(self, settings: Settings, store: Store, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self, settings: Settings, service: Service, listening: Listening, shell: "_Shell"
+    ) -> None:
         self._settings = settings
-        self._listeners = listeners
-        self._port: int = listeners[0].getsockname()[1]
-        self._shell = _Shell()
-        driver = Driver(
-            Cache(settings.core, store.inventory),
-            store,
-            Upstreams(settings.sites, settings.credentials),
-            Clock(trio.current_time),
-            self._shell,
-        )
-        router = Router(settings.sites, settings.default)
-        self._service = Service(driver, router, settings.client)
+        self._service = service
+        self._listening = listening
+        self._shell = shell
         self._connections: set[Connection] = set()
         self.stopping = trio.Event()
         self._ended = trio.Event()
@@ -56,12 +49,12 @@ class Server:
 
     @property
     def port(self) -> int:
-        return self._port
+        """0 when it listens on a path."""
+        return self._listening.port
 
     @property
     def url(self) -> str:
-        host = self._settings.host or "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        return self._listening.url(self._settings.host)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop` and a little longer, or until cancelled. Everything that was begun
@@ -72,11 +65,7 @@ class Server:
                 await self._run_transfers(task_status)
             finally:
                 driver.close()
-        fields: dict[str, log.Value] = {
-            "late_events": driver.late,
-            "journal_failures": driver.journal_failures,
-        }
-        log.note(Level.INFO, "stopped", fields)
+        say_stopped(driver)
         self._ended.set()
 
     async def aclose(self) -> None:
@@ -98,34 +87,16 @@ class Server:
             for connection in list(self._connections):
                 connection.retire()
 
-    def reload(self, settings: Settings) -> None:
-        """Take up what can change in a running server, and say what cannot."""
-        old = self._settings
-        gone = old.sites.keys() - settings.sites.keys()
-        if gone:
-            names = ", ".join(sorted(gone))
-            fields: dict[str, log.Value] = {"upstreams": names}
-            log.note(Level.WARN, "nothing changed: to remove an upstream needs a restart", fields)
-            return
-        for name in ("host", "port", "root", "max_connections"):
-            if getattr(settings, name) != getattr(old, name):
-                log.note(Level.WARN, "not changed: this needs a restart", {"setting": name})
-        kept = evolve(
-            settings,
-            host=old.host,
-            port=old.port,
-            root=old.root,
-            max_connections=old.max_connections,
-        )
+    def reload(self, config: Config | Settings) -> bool:
+        """Take up what can change in a running server, and say what cannot. False: nothing was.
+        SettingsError."""
+        kept = reconfigure(self._service, self._settings, settings_of(config))
+        if kept is None:
+            return False
         self._settings = kept
-        upstreams = Upstreams(kept.sites, kept.credentials)
-        self._service.driver.configure(kept.core, upstreams)
-        self._service.router = Router(kept.sites, kept.default)
-        self._service.timeouts = kept.client
         if self._shell.fetcher is not None:
             self._shell.fetcher.timeouts = kept.upstream
-        log.configure(kept.log)
-        log.note(Level.INFO, "configuration read again")
+        return True
 
     async def _run_transfers(self, task_status: trio.TaskStatus[None]) -> None:
         shell, timeouts = self._shell, self._settings.upstream
@@ -142,7 +113,7 @@ class Server:
             async with trio.open_nursery() as clients:
                 self._clients = clients.cancel_scope
                 async with trio.open_nursery() as accepting:
-                    for listener in self._listeners:
+                    for listener in self._listening.sockets:
                         accepting.start_soon(accept, listener, places, clients, self._connect)
                     task_status.started()
                     await self.stopping.wait()
@@ -159,27 +130,53 @@ class Server:
 
 
 @asynccontextmanager
-async def open_server(settings: Settings) -> AsyncIterator[Server]:
+async def open_server(
+    config: Config | Settings, *, on_decision: OnDecision | None = None
+) -> AsyncIterator[Server]:
     """A server that listens; leaving the block stops it, gracefully unless by an exception.
-    OSError: it cannot listen there. StoreError: the store cannot be used."""
+    `on_decision` is called for each answered pull, on the loop's thread. Signals and the set-up
+    of logging are the program's. SettingsError: the configuration is wrong. OSError: it cannot
+    listen there. StoreError: the store cannot be used."""
+    settings = settings_of(config)
     store = await trio.to_thread.run_sync(open_store, settings.root)
     try:
-        server = Server(settings, store, listen(settings.host, settings.port))
-        _announce(settings, store, server)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(server.run)
-            yield server
-            server.stop()
+        shell = _Shell()
+        core = Cache(settings.core, store.inventory)
+        service = assemble(settings, core, store, shell, trio.current_time, on_decision)
+        listening = open_listening(settings)
+        server = Server(settings, service, listening, shell)
+        announce(settings, store, server.url)
+        try:
+            async with _running(server):
+                yield server
+        finally:
+            listening.remove_path()
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(store.close)
+
+
+@asynccontextmanager
+async def _running(server: Server) -> AsyncIterator[None]:
+    failed: Exception | KeyboardInterrupt | None = None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.run)
+        try:
+            yield
+            server.stop()
+        except (Exception, KeyboardInterrupt) as error:
+            # The program's own, which is not to come out of it in a group.
+            failed = error
+            nursery.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
 
 
 def run(load: Callable[[], Settings]) -> int:
     """Serve until SIGTERM or SIGINT; a second one cuts what still runs; SIGHUP calls `load`
     again. Returns the exit status. SettingsError, OSError, StoreError: it could not start."""
     settings = load()
-    _raise_file_limit()
+    raise_file_limit()
     trio.run(_main, settings, load)
     return 0
 
@@ -198,13 +195,19 @@ async def _obey(signals: AsyncIterator[int], server: Server, load: Callable[[], 
     async for number in signals:
         if number == signal.SIGHUP:
             try:
-                server.reload(load())
+                _reload(server, load())
             except SettingsError as error:
                 log.note(Level.ERROR, "the new configuration is wrong", {"error": str(error)})
             continue
         log.note(Level.INFO, "stopping", {"signal": signal.Signals(number).name})
         server.stop(drain=0 if stopping else None)
         stopping = True
+
+
+def _reload(server: Server, settings: Settings) -> None:
+    if server.reload(settings):
+        log.configure(settings.log)
+        log.note(Level.INFO, "configuration read again")
 
 
 class _Shell:
@@ -239,26 +242,3 @@ class _Shell:
 async def _run_job(job: Callable[[], T], then: Callable[[T], None]) -> None:
     with trio.CancelScope(shield=True):
         then(await trio.to_thread.run_sync(job))
-
-
-def _announce(settings: Settings, store: Store, server: Server) -> None:
-    swept = store.swept
-    cap = settings.core.max_size
-    fields: dict[str, log.Value] = {
-        "address": server.url,
-        "upstreams": " ".join(f"{key}={site.url}" for key, site in settings.sites.items()),
-        "store": str(settings.root),
-        "max_size": "none" if cap is None else cap,
-        "max_connections": settings.max_connections,
-    }
-    if any((swept.spools, swept.adopted, swept.lost, swept.damaged, swept.orphans, swept.renewed)):
-        log.note(Level.WARN, "the store was put in order", {"found": str(swept)})
-    log.note(Level.INFO, "listening", fields)
-
-
-def _raise_file_limit() -> None:
-    """Each client has a descriptor, each transfer two; 1024 is soon reached."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

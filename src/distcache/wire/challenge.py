@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from attrs import frozen
 from publicsuffixlist import PublicSuffixList
@@ -21,7 +21,7 @@ from ..core.events import Cause, Challenge, Secret
 from . import oci_json, urls
 from .headers import TOKEN, Headers, retry_after, values
 from .outgoing import Credentials as Credentials
-from .outgoing import HttpRequest, compose
+from .outgoing import HttpRequest, IdentityToken, Login, compose
 from .sites import UpstreamSite
 from .urls import Url, Zone
 
@@ -30,6 +30,9 @@ DEFAULT_LIFE = 60.0
 
 LONGEST_LIFE = 7 * 24 * 3600.0
 """Seconds; what is said beyond it is taken as this."""
+
+CLIENT = "distcache"
+"""The `client_id` that the OAuth2 form wants."""
 
 _SCHEME = re.compile(rf"[\s,]*({TOKEN})")
 _PARAMETER = re.compile(rf'[\s,]*({TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', re.S)
@@ -79,12 +82,15 @@ def trusted(home: Url, realm: Url) -> bool:
     return home.host == realm.host or _same_domain(home.host, realm.host)
 
 
-def token_request(challenge: Challenge, credentials: Credentials | None) -> HttpRequest:
+def token_request(challenge: Challenge, login: Login | None) -> HttpRequest:
     """The GET form: `service`, each scope of the space-separated list by itself, and `account`
-    with the password when the realm is trusted with it."""
+    with the password when the realm is trusted with it. An identity token takes the POST form
+    (OAuth2): a refresh token is of use in no other."""
     url = urls.parse(challenge.realm)
     assert url is not None, "challenges() passes over a realm that is no URL"
-    shown = credentials if challenge.trusted else None
+    shown = login if challenge.trusted else None
+    if isinstance(shown, IdentityToken):
+        return _refresh(url, challenge, shown)
     query = [("service", challenge.service)] if challenge.service else []
     query += [("scope", scope) for scope in challenge.scope.split()]
     query += [("account", shown.username)] if shown else []
@@ -111,6 +117,22 @@ def token_answer(status: int, headers: Headers, body: bytes, now: float) -> Gran
             if isinstance(token, str) and _BEARABLE.fullmatch(token):
                 return Grant(Secret(token), _life(answer.get("expires_in")))
     return Refusal(None, Cause.CUT)
+
+
+def _refresh(url: Url, challenge: Challenge, identity: IdentityToken) -> HttpRequest:
+    """RFC 6749 §6."""
+    form = [("grant_type", "refresh_token"), ("client_id", CLIENT)]
+    form += [("service", challenge.service)] if challenge.service else []
+    form += [("scope", challenge.scope)] if challenge.scope else []
+    form += [("refresh_token", identity.token.value)]
+    return compose(
+        "POST",
+        url,
+        ("Accept", oci_json.JSON),
+        ("Accept-Encoding", "identity"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        body=urlencode(form).encode(),
+    )
 
 
 def _reachable(site: UpstreamSite, realm: Url) -> bool:

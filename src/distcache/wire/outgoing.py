@@ -5,6 +5,7 @@ from base64 import b64encode
 from attrs import field, frozen
 
 from .. import __version__
+from ..core.events import Secret
 from .headers import sendable
 from .urls import Url
 
@@ -13,12 +14,13 @@ USER_AGENT = f"distcache/{__version__}"
 
 @frozen
 class HttpRequest:
-    """A request without a body. `url` has the parts an HTTP client takes: scheme, host, port,
-    target. Header values may be secret, so a repr shows their names only."""
+    """`url` has the parts an HTTP client takes: scheme, host, port, target. Header values and
+    the body may be secret, so a repr shows the names of fields only."""
 
     method: str
     url: Url
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=lambda h: repr([n for n, _ in h]))
+    body: bytes = field(default=b"", repr=False)
 
 
 @frozen
@@ -34,10 +36,29 @@ class Credentials:
         return f"Basic {b64encode(pair).decode()}"
 
 
-def compose(method: str, url: Url, *fields: tuple[str, str | None]) -> HttpRequest:
-    """With Host and User-Agent in front. A field without a value, or with one that cannot be
-    sent, is left out."""
-    common = (("Host", url.authority), ("User-Agent", USER_AGENT))
+@frozen
+class IdentityToken:
+    """What a registry gave at `docker login` in a password's place: a refresh token, good for
+    access tokens of its token service (CNCF Distribution, "OAuth2 Token Authentication")."""
+
+    token: Secret
+
+
+Login = Credentials | IdentityToken
+"""What proves to one upstream who we are."""
+
+
+def compose(
+    method: str, url: Url, *fields: tuple[str, str | None], body: bytes = b""
+) -> HttpRequest:
+    """With Host and User-Agent in front, and Content-Length for a body. A field without a
+    value, or with one that cannot be sent, is left out."""
+    length = str(len(body)) if body else None
+    common = (
+        ("Host", url.authority),
+        ("User-Agent", USER_AGENT),
+        ("Content-Length", length),
+    )
     return HttpRequest(
         method,
         url,
@@ -46,4 +67,5 @@ def compose(method: str, url: Url, *fields: tuple[str, str | None]) -> HttpReque
             for name, value in (*common, *fields)
             if value is not None and sendable(value)
         ),
+        body,
     )

@@ -93,6 +93,11 @@ class ServerWire:
         return len(self._input) > HEADER_LIMIT
 
     @property
+    def pending(self) -> bool:
+        """`next` may find something without more bytes."""
+        return bool(self._input) or self._eof or self._plain is None
+
+    @property
     def reusable(self) -> bool:
         """Both messages are complete and the connection may carry another request."""
         if self._plain is not None:
@@ -118,7 +123,7 @@ class ServerWire:
             return Signal.CLOSED
         if self._clean and not self._eof and self._input == b"\r":
             return Signal.NEED_DATA
-        if self._clean and self._input.startswith(b"\r\n"):
+        while self._clean and self._input.startswith(b"\r\n"):
             # Old clients end a body with a line end too many (RFC 9112 §2.2).
             self._input = self._input[2:]
         if self._clean and self._input and (known := self._known()) is not None:

@@ -2,7 +2,16 @@
 
 from attrs import frozen
 
+from .outgoing import Credentials
 from .urls import Url
+
+
+@frozen
+class ForwardProxy:
+    """The way to an upstream: `url` is http://, https:// or socks5:// with host and port."""
+
+    url: str
+    login: Credentials | None = None
 
 
 @frozen
@@ -10,8 +19,10 @@ class UpstreamSite:
     """`key` is the registry host that image references name. `url.target` is the path prefix
     before `/v2/`. `aliases` are further values of `?ns=` that mean this upstream, `hosts` the
     virtual hosts of ours that stand for it. `hub`: one-part names get `library/` in front.
-    `ca` is the path of a PEM file to trust besides the system's, used by the adapters.
-    `passthrough`: clients log in there themselves. `mirrors` are asked first."""
+    For the adapters: `ca` is the path of a PEM file to trust besides the system's;
+    `client_cert` and `client_key` those of the certificate to show and of its key (None: in the
+    same file). `passthrough`: clients log in there themselves. `mirrors` are asked first, in
+    their order; of theirs only `url`, `ca` and the client certificate count."""
 
     key: str
     url: Url
@@ -22,3 +33,6 @@ class UpstreamSite:
     passthrough: bool = False
     mirrors: tuple["UpstreamSite", ...] = ()
     ca: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    proxy: ForwardProxy | None = None

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 import trio
 
-from distcache.trio_server.listening import accept, listen
+from distcache.driver.listening import listen
+from distcache.trio_server.listening import accept
 
 from .bench import bench
 

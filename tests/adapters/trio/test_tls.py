@@ -1,9 +1,6 @@
 """Upstreams over TLS: whom we trust, and what a handshake that is given up leaves behind."""
 
-import os
-import shutil
 import ssl
-import subprocess
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ from distcache.trio_server.network import Backend
 from distcache.trio_server.serve import open_server
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
+from tests.adapters.certificates import certificate as certificate
 from tests.adapters.client import connect
 from tests.adapters.fake_upstream import upstream
 
@@ -25,21 +23,6 @@ pytestmark = pytest.mark.trio
 
 ERRORS = {"too slow": httpcore.ConnectTimeout, "not TLS": httpcore.ConnectError}
 BODY = bytes(range(256)) * 4000
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that nobody else has signed, and its key."""
-    if shutil.which("openssl") is None:
-        reason = "openssl, which makes the certificate, is not installed"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    place = tmp_path_factory.mktemp("tls")
-    cert, key = place / "cert.pem", place / "key.pem"
-    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    request += ["-nodes", "-days", "2", "-subj", "/CN=test", "-keyout", str(key)]
-    request += ["-out", str(cert), "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(request, check=True, capture_output=True)
-    return cert, key
 
 
 @pytest.mark.parametrize(("trusting", "status"), [(True, 200), (False, 502)])

@@ -1,0 +1,182 @@
+"""One client's connection: does what its dialogue says, in callbacks, without a task.
+
+What needs no wait happens in the callback that the request's last byte came with: parsing,
+deciding, writing. A connection waits in one place at a time, and for each there is a callback.
+"""
+
+import asyncio
+import math
+import socket
+from collections.abc import Callable
+
+from .. import log
+from ..driver import Dialogue, Pause, SendFile, Service, sockets
+from ..driver.sockets import GoneError, SourceError
+from .poller import Poller
+from .transport import Transport
+
+TURN = 16
+"""Answers to one client in a row, which it has asked for in advance; then others get their turn."""
+
+
+class Connection:
+    """`ended` is called once, when it is closed. Begins to read at once. `closed` for good."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        client: str,
+        service: Service,
+        poller: Poller,
+        ended: Callable[["Connection"], None],
+    ) -> None:
+        self._service = service
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._transport = Transport(sock, poller, self._readable, self._writable, self.close)
+        self._dialogue = Dialogue(client, service, self._wake)
+        self._place: Pause | None = None
+        self.closed = False
+        self._turn: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = math.inf
+        self._lingering = 0
+        self._guard(self._go_on)
+
+    def retire(self) -> None:
+        """End it if it waits for a first byte; an answer under way is its last anyway."""
+        if self._dialogue.idle:
+            self.close()
+
+    def close(self) -> None:
+        """At once, whatever is under way. Harmless when closed."""
+        if self.closed:
+            return
+        self.closed = True
+        self._place = Pause.END
+        for handle in (self._timer, self._turn):
+            if handle is not None:
+                handle.cancel()
+        self._transport.close(reset=self._dialogue.close())
+        self._ended(self)
+
+    # What the loop calls
+
+    def _readable(self) -> None:
+        self._guard(self._read)
+
+    def _writable(self) -> None:
+        self._guard(self._flush)
+
+    def _taken_up(self) -> None:
+        self._turn = None
+        self._guard(self._go_on)
+
+    def _expired(self) -> None:
+        self._timer = None
+        if self._loop.time() >= self._deadline:
+            self.close()
+        elif self._deadline < math.inf:
+            self._timer = self._loop.call_at(self._deadline, self._expired)
+
+    def _wake(self) -> None:
+        # Not at once: who calls is in the middle of telling the core.
+        if self._place is Pause.WORD:
+            self._take_up()
+
+    # What it does
+
+    def _go_on(self) -> None:
+        """From step to step, as far as it goes without waiting."""
+        dialogue, transport = self._dialogue, self._transport
+        self._place = None
+        for _ in range(TURN):
+            step = dialogue.step()
+            if type(step) is bytes:
+                done = transport.write(step)
+            elif isinstance(step, SendFile):
+                done = self._send_file(step)
+            else:
+                assert isinstance(step, Pause)
+                self._pause(step)
+                return
+            if not done:
+                self._until(self._service.time() + self._service.timeouts.write)
+                return
+        self._take_up()
+
+    def _send_file(self, step: SendFile) -> bool:
+        try:
+            return self._transport.send_file(step)
+        except SourceError as error:
+            self._dialogue.lost(error)
+            return True
+
+    def _pause(self, place: Pause) -> None:
+        self._place = place
+        if place is Pause.BYTES:
+            self._until(self._dialogue.deadline)
+            self._transport.resume_reading()
+        elif place is Pause.WORD:
+            self._until(math.inf)
+            if not self._dialogue.full:
+                self._transport.resume_reading()
+        elif place is Pause.LINGER and self._transport.end():
+            self._until(self._loop.time() + sockets.LINGER)
+            self._transport.resume_reading()
+        else:
+            self.close()
+
+    def _read(self) -> None:
+        place = self._place
+        if place is None or (place is Pause.WORD and self._dialogue.full):
+            # There is no use for it now; the client waits.
+            self._transport.pause_reading()
+            return
+        data = self._transport.read()
+        if data is None:
+            return
+        if place is Pause.LINGER:
+            self._lingering += 1
+            if not data or self._lingering >= sockets.LINGER_READS:
+                self.close()
+            return
+        self._dialogue.receive(data)
+        if self._turn is None:
+            self._go_on()
+
+    def _flush(self) -> None:
+        try:
+            done = self._transport.flush()
+        except SourceError as error:
+            self._dialogue.lost(error)
+            done = True
+        if done:
+            self._go_on()
+        else:
+            self._until(self._service.time() + self._service.timeouts.write)
+
+    def _take_up(self) -> None:
+        if self._turn is None:
+            self._turn = self._loop.call_soon(self._taken_up)
+
+    def _until(self, deadline: float) -> None:
+        """The timer is left running when the deadline moves away: most of them do."""
+        self._deadline = deadline
+        timer = self._timer
+        if deadline < math.inf and (timer is None or timer.when() > deadline):
+            if timer is not None:
+                timer.cancel()
+            self._timer = self._loop.call_at(deadline, self._expired)
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        if self.closed:
+            return
+        try:
+            act()
+        except GoneError:
+            self.close()
+        except Exception as error:
+            # One connection's bug is not the others' end.
+            log.failure("a connection failed", error)
+            self.close()

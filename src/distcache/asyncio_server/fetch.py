@@ -1,0 +1,242 @@
+"""Upstream requests on asyncio: one task each, from httpcore's pools to the driver's transfers.
+
+A body that goes to a file is read by its task while a thread writes and hashes what came
+before. A body is always read to its end or torn off, and every request ends its transfer,
+whatever is raised or cancelled, a task that is cancelled before its first step included.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ..core.events import Cause
+from ..driver import TOKEN_LIMIT, TokenCall, Transfer
+from ..driver.http import AHEAD, WRITERS, failure_cause
+from ..settings import UpstreamTimeouts
+from .poller import Poller
+from .pools import Body, Pools, send
+from .shielding import in_thread, until_done
+
+
+class Fetcher:
+    """Made by `open_fetcher`. `timeouts` may be changed at any time."""
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        pools: Pools,
+        writers: Executor,
+        timeouts: UpstreamTimeouts,
+    ) -> None:
+        self.timeouts = timeouts
+        self._group = group
+        self._pools = pools
+        self._writers = writers
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def start_fetch(self, transfer: Transfer) -> None:
+        self._start(self._run_fetch(transfer), lambda: transfer.fail(Cause.CANCELLED))
+
+    def start_token(self, call: TokenCall) -> None:
+        self._start(self._run_token(call), lambda: call.fail(Cause.CANCELLED))
+
+    def cancel(self) -> None:
+        """Everything, and from now on what is started, too."""
+        self._closed = True
+        for task in list(self._tasks):
+            task.cancel()
+
+    def _start(self, work: Coroutine[Any, Any, None], end: Callable[[], None]) -> None:
+        if self._closed:
+            work.close()
+            end()
+            return
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            end()
+
+        task.add_done_callback(ended)
+
+    async def _run_fetch(self, transfer: Transfer) -> None:
+        # An eager task would otherwise begin within the call that only was to start it.
+        await asyncio.sleep(0)
+        try:
+            await self._fetch(transfer)
+        except Exception as error:
+            transfer.fail(failure_cause(error))
+
+    async def _run_token(self, call: TokenCall) -> None:
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(self.timeouts.headers):
+                await self._token(call)
+        except TimeoutError:
+            call.fail(Cause.TIMEOUT)
+        except Exception as error:
+            call.fail(failure_cause(error))
+
+    async def _fetch(self, transfer: Transfer) -> None:
+        async with self._pools.of(transfer.site, transfer.sent.url.scheme) as pool:
+            try:
+                async with _stoppable(transfer, self.timeouts.headers):
+                    response = await send(pool, transfer.sent, self.timeouts)
+            except TimeoutError:
+                transfer.fail(Cause.TIMEOUT)
+                return
+            async with Body(response) as body:
+                if transfer.head(response.status, response.headers):
+                    await self._spool(transfer, body)
+                elif not transfer.cancelled:
+                    transfer.end(transfer.conclude())
+                else:
+                    transfer.fail(Cause.CANCELLED)
+                if not transfer.long_rest:
+                    await body.skip()
+
+    async def _spool(self, transfer: Transfer, body: Body) -> None:
+        try:
+            async with _stoppable(transfer, None):
+                if transfer.in_memory:
+                    await _collect(transfer, body)
+                else:
+                    await _Pipe(transfer, body, self._writers).run()
+                if transfer.heavy:
+                    found = await in_thread(self._writers, transfer.conclude)
+                else:
+                    found = transfer.conclude()
+                transfer.end(found)
+        except TimeoutError:
+            # Stopped half-way.
+            transfer.fail(Cause.CANCELLED)
+
+    async def _token(self, call: TokenCall) -> None:
+        async with self._pools.of(call.site, call.sent.url.scheme) as pool:
+            response = await send(pool, call.sent, self.timeouts)
+            async with Body(response) as body:
+                pieces = bytearray()
+                while (piece := await body.next()) is not None:
+                    pieces += piece
+                    if len(pieces) > TOKEN_LIMIT:
+                        call.fail(Cause.TOO_LARGE)
+                        return
+                call.answer(response.status, response.headers, bytes(pieces))
+
+
+@asynccontextmanager
+async def open_fetcher(timeouts: UpstreamTimeouts, poller: Poller) -> AsyncIterator[Fetcher]:
+    """Leaving the block cancels all requests, those that are started on the way out too, waits
+    for them and closes the connections."""
+    with ThreadPoolExecutor(WRITERS, "distcache-spool") as writers:
+        pools = Pools(writers, poller)
+        await pools.warm_up()
+        try:
+            async with asyncio.TaskGroup() as group:
+                fetcher = Fetcher(group, pools, writers, timeouts)
+                try:
+                    yield fetcher
+                finally:
+                    fetcher.cancel()
+        finally:
+            await pools.aclose()
+
+
+@asynccontextmanager
+async def _stoppable(transfer: Transfer, patience: float | None) -> AsyncIterator[None]:
+    """The block ends by TimeoutError when its time is over, or when the transfer is cancelled."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(0 if transfer.cancelled else patience) as scope:
+        transfer.stop = lambda: scope.reschedule(loop.time())
+        try:
+            yield
+        finally:
+            transfer.stop = None
+
+
+class _Pipe:
+    """Reads a body while a thread writes what came before."""
+
+    def __init__(self, transfer: Transfer, body: Body, writers: Executor) -> None:
+        self._transfer = transfer
+        self._body = body
+        self._writers = writers
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._writing: asyncio.Future[int] | None = None
+        self._error: BaseException | None = None
+        self._moved = asyncio.Event()
+
+    async def run(self) -> None:
+        """Raises the first error of either side, when both have ended: what came before a cut is
+        still written."""
+        try:
+            try:
+                await self._read()
+            except Exception as error:
+                self._error = self._error or error
+            while self._writing is not None:
+                await self._move()
+        finally:
+            self._pieces.clear()
+            if self._writing is not None:
+                # A thread that still writes must not meet the next transfer's.
+                await until_done(self._writing)
+        if self._error is not None:
+            raise self._error
+
+    async def _read(self) -> None:
+        while self._error is None and (piece := await self._body.next()) is not None:
+            self._pieces.append(piece)
+            self._waiting += len(piece)
+            self._write()
+            while self._waiting >= AHEAD and self._error is None:
+                await self._move()
+
+    async def _move(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
+
+    def _write(self) -> None:
+        if self._writing is None and self._pieces:
+            batch, self._pieces = self._pieces, []
+            self._waiting = 0
+            loop = asyncio.get_running_loop()
+            self._writing = loop.run_in_executor(self._writers, self._transfer.take, batch)
+            self._writing.add_done_callback(self._written)
+
+    def _written(self, writing: asyncio.Future[int]) -> None:
+        self._writing = None
+        failed = writing.exception()
+        if failed is not None:
+            self._error = failed
+            self._pieces.clear()
+        else:
+            self._transfer.spooled(writing.result())
+            if not self._transfer.cancelled:
+                self._write()
+        self._moved.set()
+
+
+async def _collect(transfer: Transfer, body: Body) -> None:
+    """Takes a body into memory; one that a reader follows only as far as that one has come."""
+    freed = asyncio.Event()
+    assert transfer.spool is not None
+    transfer.spool.on_room = freed.set
+    try:
+        while (piece := await body.next()) is not None:
+            view = memoryview(piece)
+            while view:
+                room = transfer.room()
+                if room == 0:
+                    freed.clear()
+                    await freed.wait()
+                    continue
+                transfer.spooled(transfer.take([view[:room]]))
+                view = view[room:] if room is not None else view[:0]
+    finally:
+        transfer.spool.on_room = None

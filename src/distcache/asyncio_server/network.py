@@ -1,0 +1,253 @@
+"""Connections to upstreams, as httpcore wants them given: sockets of ours, read in large pieces.
+
+httpcore's own backend for asyncio is anyio's. Beside it: fewer turns of the loop, no descriptor
+left behind whatever is cancelled, and streams that can be torn (httpcore's generators are only
+unwound by a read that fails; left half-way they would be finalized at some other time).
+"""
+
+import asyncio
+import errno
+import os
+import select
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import httpcore
+
+from ..driver.http import READ
+from .poller import READ as READABLE
+from .poller import WRITE, Poller
+
+HEAD_START = 0.25
+"""Seconds that one address is tried alone before the next one joins (RFC 8305 §5)."""
+
+T = TypeVar("T")
+Address = tuple[socket.AddressFamily, Any]
+
+
+class Stream(httpcore.AsyncNetworkStream):
+    """Owns the socket, which is non-blocking."""
+
+    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+        self._socket = sock
+        self._poller = poller
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """May return more than asked for: whoever asks takes any number."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._receive(max(READ, max_bytes))
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout from error
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._send(buffer)
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
+
+    async def aclose(self) -> None:
+        self._socket.close()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> "Stream":
+        secured = _SecuredStream(self._socket, self._poller, ssl_context, server_hostname)
+        try:
+            async with asyncio.timeout(timeout):
+                await secured.shake_hands()
+        except BaseException as error:
+            self._socket.close()
+            if isinstance(error, TimeoutError):
+                raise httpcore.ConnectTimeout from error
+            if isinstance(error, OSError):
+                raise httpcore.ConnectError(str(error)) from error
+            raise
+        return secured
+
+    def get_extra_info(self, info: str) -> Any:
+        if info != "is_readable":
+            return None  # asked for to see whether HTTP/2 was agreed on: it is never offered
+        # One that was torn must not be taken for idle.
+        return self._socket.fileno() < 0 or _is_readable(self._socket)
+
+    async def _receive(self, count: int) -> bytes:
+        """OSError."""
+        while True:
+            self._check_open()
+            try:
+                data = self._socket.recv(count)
+            except BlockingIOError:
+                await self._poller.wait(self._socket, READABLE)
+            else:
+                # A fast upstream always has more: the others are to get their turn.
+                await asyncio.sleep(0)
+                return data
+
+    async def _send(self, data: bytes) -> None:
+        """OSError."""
+        view = memoryview(data)
+        while view:
+            self._check_open()
+            try:
+                view = view[self._socket.send(view) :]
+            except BlockingIOError:
+                await self._poller.wait(self._socket, WRITE)
+
+    def _check_open(self) -> None:
+        if self._socket.fileno() < 0:
+            raise ConnectionError("torn")
+
+
+class _SecuredStream(Stream):
+    """TLS over it. Many servers close without close_notify; HTTP's own framing tells a cut
+    (RFC 9112 §9.8)."""
+
+    def __init__(
+        self, sock: socket.socket, poller: Poller, context: ssl.SSLContext, name: str | None
+    ) -> None:
+        super().__init__(sock, poller)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+
+    async def shake_hands(self) -> None:
+        """OSError, of which ssl.SSLError is one."""
+        await self._do(self._tls.do_handshake)
+
+    async def _receive(self, count: int) -> bytes:
+        try:
+            pieces = [await self._do(lambda: self._tls.read(count))]
+        except ssl.SSLEOFError:
+            return b""
+        with suppress(ssl.SSLWantReadError, ssl.SSLEOFError):
+            while pieces[-1] and sum(map(len, pieces)) < count:
+                pieces.append(self._tls.read(count))
+        return b"".join(pieces)
+
+    async def _send(self, data: bytes) -> None:
+        await self._do(lambda: self._tls.write(data))
+
+    async def _do(self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                await self._flush()
+            else:
+                await self._flush()
+                return done
+            data = await super()._receive(READ)
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await super()._send(self._outgoing.read())
+
+
+class Backend(httpcore.AsyncNetworkBackend):
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> Stream:
+        try:
+            async with asyncio.timeout(timeout):
+                addresses = await _addresses(host, port)
+                return Stream(await _connect(self._poller, addresses), self._poller)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+
+
+async def _addresses(host: str, port: int) -> list[Address]:
+    """In the order of preference, families alternating (RFC 8305 §4)."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [(family, address) for family, _, _, _, address in found]
+    first = [one for one in addresses if one[0] == addresses[0][0]]
+    others = [one for one in addresses if one[0] != addresses[0][0]]
+    mixed: list[Address] = []
+    while first or others:
+        mixed += [first.pop(0)] if first else []
+        mixed += [others.pop(0)] if others else []
+    return mixed
+
+
+async def _connect(poller: Poller, addresses: list[Address]) -> socket.socket:
+    """The first that answers. OSError: none does."""
+    left = deque(addresses)
+    running: set[asyncio.Task[socket.socket]] = set()
+    errors: list[BaseException] = []
+    try:
+        while left or running:
+            if left:
+                running.add(asyncio.create_task(_connect_one(poller, *left.popleft())))
+            done, running = await asyncio.wait(
+                running,
+                timeout=HEAD_START if left else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            connected = [task for task in done if task.exception() is None]
+            if connected:
+                running |= set(connected[1:])
+                return connected[0].result()
+            errors += [error for task in done if (error := task.exception()) is not None]
+        raise errors[0] if errors else OSError("no address")
+    finally:
+        for task in running:
+            task.cancel()
+            task.add_done_callback(_discard)
+
+
+async def _connect_one(poller: Poller, family: socket.AddressFamily, address: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        error = sock.connect_ex(address)
+        if error == errno.EINPROGRESS:
+            await poller.wait(sock, WRITE)
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _discard(task: asyncio.Task[socket.socket]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

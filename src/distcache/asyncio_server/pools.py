@@ -1,0 +1,109 @@
+"""httpcore's pools on asyncio, and the bodies of answers.
+
+A body left half-way would leave httpcore's generators to the garbage collector: it is read to
+its end, or torn off.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager, suppress
+
+import httpcore
+
+from ..driver import REST
+from ..driver.http import REST_TIME, Pool, Shelf, http_request, ssl_context
+from ..settings import UpstreamTimeouts
+from ..wire.outgoing import HttpRequest
+from ..wire.sites import UpstreamSite
+from .network import Backend
+from .poller import Poller
+from .shielding import in_thread, run_through
+
+
+async def send(pool: Pool, sent: HttpRequest, timeouts: UpstreamTimeouts) -> httpcore.Response:
+    """Up to the answer's head, for which the caller's patience counts. Raises httpcore's errors."""
+    try:
+        return await pool.connections.handle_async_request(http_request(sent, timeouts))
+    except asyncio.CancelledError:
+        # Perhaps between connecting and sending, which httpcore forgets to undo.
+        pool.retired = True
+        raise
+
+
+class Pools:
+    """Certificates are loaded in a thread of `executor`."""
+
+    def __init__(self, executor: Executor, poller: Poller) -> None:
+        self._executor = executor
+        self._shelf = Shelf(Backend(poller))
+
+    @asynccontextmanager
+    async def of(self, site: UpstreamSite, scheme: str) -> AsyncIterator[Pool]:
+        """The pool for one request, until its answer is done with."""
+        context = None
+        if not self._shelf.usable(site, scheme):
+            context = await in_thread(self._executor, lambda: ssl_context(site.ca))
+        pool = self._shelf.take(site, scheme, context)
+        try:
+            yield pool
+        finally:
+            if self._shelf.give_back(pool):
+                await run_through(pool.connections.aclose())
+
+    async def warm_up(self) -> None:
+        """What httpcore's first use loads takes a tenth of a second: not while a client waits."""
+        async with httpcore.AsyncConnectionPool():
+            pass
+
+    async def aclose(self) -> None:
+        """When nobody uses any."""
+        for pool in self._shelf.clear():
+            await run_through(pool.connections.aclose())
+
+
+class Body:
+    """The body of one answer. httpcore hands it over through nested generators: they are run to
+    their end, or into the error of a torn connection, and never dropped half-way."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+        self._parts: AsyncIterator[bytes] | None = None
+        self._over = False
+
+    async def __aenter__(self) -> "Body":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Unless it was read to its end, the connection is closed."""
+        await run_through(self._close())
+
+    async def next(self) -> bytes | None:
+        """The next piece, None at the end. Raises httpcore's errors."""
+        if self._parts is None:
+            self._parts = self._response.aiter_stream()
+        try:
+            return await anext(self._parts)
+        except StopAsyncIteration:
+            self._over = True
+            return None
+        except BaseException:
+            self._over = True
+            raise
+
+    async def skip(self) -> None:
+        """Read what is left, if it is little and quick to come, so that the connection can be
+        used again."""
+        left = REST
+        with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError):
+            async with asyncio.timeout(REST_TIME):
+                while not self._over and left >= 0:
+                    left -= len(await self.next() or b"")
+
+    async def _close(self) -> None:
+        if self._parts is not None and not self._over:
+            await self._response.extensions["network_stream"].aclose()
+            with suppress(httpcore.NetworkError, httpcore.ProtocolError):
+                while await self.next() is not None:
+                    pass
+        await self._response.aclose()

@@ -1,0 +1,83 @@
+"""What a server is made of on any loop: its parts, its first words, its configuration anew."""
+
+import resource
+from collections.abc import Callable
+from contextlib import suppress
+
+from attrs import evolve
+
+from .. import log
+from ..settings import Level, Settings
+from ..store import Store
+from ..wire.routes import Router
+from .clock import Clock
+from .driver import Driver
+from .ports import Core, Shell, Upstreams
+from .service import OnDecision, Service
+
+FIXED = ("host", "port", "unix", "root", "max_connections")
+"""Settings that a running server keeps."""
+
+
+def assemble(
+    settings: Settings,
+    core: Core,
+    store: Store,
+    shell: Shell,
+    time: Callable[[], float],
+    on_decision: OnDecision | None,
+) -> Service:
+    """`time` is the loop's clock."""
+    upstreams = Upstreams(settings.sites, settings.credentials)
+    driver = Driver(core, store, upstreams, Clock(time), shell)
+    router = Router(settings.sites, settings.default)
+    return Service(driver, router, settings.client, time, on_decision)
+
+
+def reconfigure(service: Service, old: Settings, new: Settings) -> Settings | None:
+    """Take up what can change in a running server, and say what cannot. The settings from now
+    on; None: those from before."""
+    gone = old.sites.keys() - new.sites.keys()
+    if gone:
+        names: dict[str, log.Value] = {"upstreams": ", ".join(sorted(gone))}
+        log.note(Level.WARN, "nothing changed: to remove an upstream needs a restart", names)
+        return None
+    for name in FIXED:
+        if getattr(new, name) != getattr(old, name):
+            log.note(Level.WARN, "not changed: this needs a restart", {"setting": name})
+    kept = evolve(new, **{name: getattr(old, name) for name in FIXED})
+    service.driver.configure(kept.core, Upstreams(kept.sites, kept.credentials))
+    service.router = Router(kept.sites, kept.default)
+    service.timeouts = kept.client
+    return kept
+
+
+def announce(settings: Settings, store: Store, url: str) -> None:
+    swept = store.swept
+    cap = settings.core.max_size
+    fields: dict[str, log.Value] = {
+        "address": url,
+        "upstreams": " ".join(f"{key}={site.url}" for key, site in settings.sites.items()),
+        "store": str(settings.root),
+        "max_size": "none" if cap is None else cap,
+        "max_connections": settings.max_connections,
+    }
+    if any((swept.spools, swept.adopted, swept.lost, swept.damaged, swept.orphans, swept.renewed)):
+        log.note(Level.WARN, "the store was put in order", {"found": str(swept)})
+    log.note(Level.INFO, "listening", fields)
+
+
+def say_stopped(driver: Driver) -> None:
+    fields: dict[str, log.Value] = {
+        "late_events": driver.late,
+        "journal_failures": driver.journal_failures,
+    }
+    log.note(Level.INFO, "stopped", fields)
+
+
+def raise_file_limit() -> None:
+    """Each client has a descriptor, each transfer two; 1024 is soon reached."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,114 @@
+"""Sockets to be connected to, and what they are called."""
+
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+from urllib.parse import quote
+
+from attrs import define
+
+from ..settings import Settings
+
+BACKLOG = 1024
+"""Connections that the kernel keeps waiting; it lowers this to its own bound."""
+
+PAUSE = 0.1
+"""Seconds without accepting when the system is out of descriptors or memory."""
+
+OUT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""What `accept` says then."""
+
+
+@define(eq=False)
+class Listening:
+    """Sockets that listen, all on one port or on one path. `port` is 0 for a path."""
+
+    sockets: list[socket.socket]
+    port: int = 0
+    path: Path | None = None
+
+    def url(self, host: str | None) -> str:
+        """Where a client on this machine finds it; for a path in the form of docker-py."""
+        if self.path is not None:
+            return f"http+unix://{quote(str(self.path), safe='')}"
+        host = host or "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    def remove_path(self) -> None:
+        """When the sockets are closed."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def open_listening(settings: Settings) -> Listening:
+    """OSError."""
+    if settings.unix is not None:
+        return Listening([_listen_on_path(settings.unix)], path=settings.unix)
+    sockets = listen(settings.host, settings.port)
+    return Listening(sockets, port=sockets[0].getsockname()[1])
+
+
+def listen(host: str | None, port: int) -> list[socket.socket]:
+    """One socket for each address of the host, every interface without one. OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            try:
+                one = socket.socket(family, kind, protocol)
+            except OSError as error:
+                if error.errno == errno.EAFNOSUPPORT and len(found) > 1:
+                    continue  # a kernel without IPv6
+                raise
+            sockets.append(one)
+            one.setblocking(False)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Inherited by what is accepted: small answers leave at once.
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if port == 0 and len(sockets) > 1:
+                # Any port, but the same one for each family.
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            one.bind(address)
+            one.listen(BACKLOG)
+    except BaseException:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
+
+
+def client_name(address: object) -> str:
+    """A peer's address for the log; a client on a path has none."""
+    if isinstance(address, tuple):
+        return f"{address[0]}:{address[1]}"
+    return "unix"
+
+
+def _listen_on_path(path: Path) -> socket.socket:
+    """The socket of a server that has gone is taken over, that of one that is there is not."""
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        one.setblocking(False)
+        if _is_deserted(path):
+            path.unlink()
+        one.bind(os.fspath(path))
+        one.listen(BACKLOG)
+    except BaseException:
+        one.close()
+        raise
+    return one
+
+
+def _is_deserted(path: Path) -> bool:
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return False
+    except FileNotFoundError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(os.fspath(path)) == errno.ECONNREFUSED

@@ -1,0 +1,14 @@
+"""The contract's times, on asyncio."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.adapters.contract_time import *  # noqa: F403
+from tests.adapters.harness import Benches
+from tests.adapters.runtimes import on_asyncio
+
+
+@pytest.fixture
+def benches(tmp_path: Path) -> Benches:
+    return Benches(on_asyncio, tmp_path / "store")

@@ -1,0 +1,20 @@
+from collections.abc import Iterator
+
+import pytest
+
+from distcache import log
+from tests.adapters.harness import no_unforeseen_errors
+
+pytest.register_assert_rewrite(
+    "tests.adapters.contract", "tests.adapters.contract_hosting", "tests.adapters.contract_time"
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_unforeseen_errors(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    # It would take the loggers away from caplog, for the tests that follow too.
+    monkeypatch.setattr(log, "configure", lambda settings: None)
+    with no_unforeseen_errors(caplog):
+        yield

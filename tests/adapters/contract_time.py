@@ -1,0 +1,148 @@
+"""What any adapter must do in time: every wait is bounded. The loop's clock moves only when told.
+
+Taken over like `contract`.
+"""
+
+import random
+import socket
+
+import pytest
+
+from distcache.core import events as ev
+from tests.adapters import scripted as up
+from tests.adapters.blocking import Client, Torn
+from tests.adapters.harness import Bench, Benches
+
+LARGE = random.Random(2).randbytes(3 * 1024 * 1024)
+HUGE = bytes(24 * 1024 * 1024)
+"""More than the kernel buffers between two sockets."""
+
+
+def still_open(b: Bench, client: Client) -> bool:
+    """After the server has had a turn."""
+    assert b.get("/v2/").status == 200
+    return client.silent()
+
+
+def refused(port: int) -> bool:
+    """Whether nobody listens any more."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_an_idle_connection_is_closed_after_its_time(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        for _ in range(2):
+            assert client.get("/v2/").status == 200
+            b.server.jump(74)
+            assert still_open(b, client)
+        b.server.jump(76)
+        assert client.end() == b""
+
+
+def test_a_header_that_does_not_end_is_given_up_however_often_a_byte_comes(
+    benches: Benches,
+) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        client.say(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n")
+        for _ in range(2):
+            assert still_open(b, client)
+            b.server.jump(14)
+            client.say(b"X: y\r\n")
+        assert still_open(b, client)
+        b.server.jump(3)
+        assert client.end() == b""
+
+
+def test_a_client_that_does_not_read_is_closed_after_its_time(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        path = b.upstream.blob("a/img", HUGE)
+        b.get(path)
+        b.settled()
+        before = b.count(ev.ClientClosed)
+        client.ask(path)
+        client.head()
+        b.server.jump(59)
+        assert still_open(b, client) or b.count(ev.ClientClosed) == before
+
+        def closed() -> bool:
+            # Its time begins when the kernel takes no more, which cannot be seen from here.
+            b.server.jump_here(61)
+            return len(b.ledger.of(ev.ClientClosed)) == before + 1
+
+        b.until(closed)
+
+
+def test_a_client_that_reads_slowly_but_reads_is_served_to_the_end(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        path = b.upstream.blob("a/img", HUGE)
+        b.get(path)
+        b.settled()
+        client.ask(path)
+        client.head()
+        for _ in range(6):
+            assert len(client.take(len(HUGE) // 6)) == len(HUGE) // 6
+            b.server.jump(25)
+        assert b.count(ev.ClientClosed) == 0
+
+
+def test_headers_or_an_error_come_within_thirty_seconds_whatever_upstream_does(
+    benches: Benches,
+) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        b.upstream.on("/v2/a/img/manifests/v1", up.hang)
+        client.ask("/v2/a/img/manifests/v1")
+        b.until(lambda: b.upstream.asked)
+        b.server.jump(21)
+        assert client.answer().status == 504
+
+
+def test_an_upstream_body_that_stalls_is_cut_and_resumed(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        script = up.until(LARGE, 1_000_000, up.hang)
+        path = b.upstream.blob("a/img", LARGE, script, up.whole(LARGE))
+        client.ask(path)
+        client.head()
+        got = client.take(1_000_000)
+        b.server.jump(61)
+        b.until(lambda: b.ledger.of(ev.FetchFailed))
+        # The core tries again after a moment.
+        b.server.jump(5)
+        assert got + client.take(len(LARGE) - len(got)) == LARGE
+        assert [a.headers.get("range") for a in b.upstream.asked] == [None, "bytes=1000000-"]
+
+
+def test_an_answer_to_a_client_that_never_closes_is_not_waited_for_long(benches: Benches) -> None:
+    with benches(clock=True, max_connections=1) as b, b.connect() as client:
+        assert client.get("/v2/", "GET", "Connection: close").status == 200
+        with b.connect() as second:
+            second.ask("/v2/")
+            assert client.end() == b""
+            b.server.jump(3)
+            assert second.answer().status == 200
+
+
+def test_a_half_read_answer_is_torn_when_the_server_stops(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        path = b.upstream.blob("a/img", LARGE, up.until(LARGE, 1_000_000, up.hang))
+        client.ask(path)
+        client.head()
+        client.take(1_000_000)
+        b.server.stop()
+        b.server.jump(19)
+        b.until(lambda: refused(b.server.port))
+        assert b.server.call(lambda: set(b.ledger.exchanges))
+        b.server.jump(2)
+        with pytest.raises(Torn):
+            client.take(1)
+
+
+def test_idle_connections_do_not_hold_up_the_end(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as fresh, b.connect() as used:
+        assert used.get("/v2/").status == 200
+        b.server.stop()
+        # The clock stands still: nothing can have waited.
+        assert fresh.end() == used.end() == b""

@@ -1,0 +1,315 @@
+"""One thing asked of upstream: through challenges and redirects, a bounded number of times."""
+
+from typing import Any
+
+import pytest
+
+from distcache.core.calls import TRANSITIONS, CallInput, CallState
+from distcache.core.config import Config, Limits, Upstream
+from distcache.core.effects import CancelFetch
+from distcache.core.events import Cause, Challenge, Location, Secret
+from distcache.core.problems import OFFLINE
+from distcache.core.pull import Method
+from tests.core.actors import Client, Transfer
+from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, blob
+from tests.core.drawing import assert_drawn
+from tests.core.scenario import Scenario, config, scenario
+
+REALM = "https://auth.hub/token"
+SCOPE = "repository:library/app:pull"
+BEARER = Challenge(True, REALM, HUB, SCOPE)
+BASIC = Challenge(False, "hub")
+BLOB = LAYER.under(APP)
+SECOND = blob("second").under(APP)
+ABROAD = Location("https://cdn/layer?signed", same_origin=False)
+HOME = Location("https://hub/v2/elsewhere", same_origin=True)
+
+
+def asked(**settings: Any) -> tuple[Scenario, Client]:
+    s = scenario(config(**settings))
+    return s, s.get(BLOB)
+
+
+def authorized() -> tuple[Scenario, Client]:
+    """The token `t1` has been sent along."""
+    s, client = asked()
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.grants("t1")
+    return s, client
+
+
+def authorization(transfer: Transfer) -> object:
+    return transfer.request.authorization
+
+
+def test_the_table() -> None:
+    assert_drawn(
+        TRANSITIONS,
+        CallState,
+        CallInput,
+        """
+        PREPARED    SENT         ASKED
+        PREPARED    TOKEN_WANTED AUTHORIZING
+        AUTHORIZING SENT         ASKED
+        ASKED       DETOUR       PREPARED
+        ASKED       ANSWERED     ANSWERED
+        """,
+    )
+
+
+def test_nothing_is_sent_along_before_it_is_asked_for() -> None:
+    s, _ = asked(basic=True)
+    assert authorization(s.fetch) is None
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_followed_with_the_same_method(status: int) -> None:
+    s, client = asked()
+    first = s.fetch
+    s.fetch.answers(status, location=ABROAD)
+    assert s.effects[0] == CancelFetch(first.effect.fetch)
+    assert s.asked() == (Method.GET, LAYER.content)
+    assert s.fetch.request.location == ABROAD
+    s.fetch.delivers(LAYER)
+    assert client.status == 200
+
+
+def test_authorization_does_not_follow_to_another_origin() -> None:
+    """S3 refuses two kinds of authentication, and a stranger must not see the first."""
+    s, _ = authorized()
+    assert authorization(s.fetch) == Secret("t1")
+    s.fetch.answers(307, location=ABROAD)
+    assert authorization(s.fetch) is None
+
+
+def test_nor_back_home_nor_within_the_other_origin() -> None:
+    s, _ = authorized()
+    s.fetch.answers(307, location=ABROAD)
+    s.fetch.answers(302, location=Location("https://cdn/other", same_origin=True))
+    assert authorization(s.fetch) is None
+    s.fetch.answers(401, challenges=(BEARER,))
+    assert s.clients[0].status == 401
+
+
+def test_basic_credentials_do_not_follow_either() -> None:
+    s, _ = asked(basic=True)
+    s.fetch.answers(401, challenges=(BASIC,))
+    assert authorization(s.fetch) is True
+    s.fetch.answers(307, location=ABROAD)
+    assert authorization(s.fetch) is None
+
+
+def test_authorization_does_follow_within_the_origin() -> None:
+    s, _ = authorized()
+    s.fetch.answers(307, location=HOME)
+    assert (authorization(s.fetch), s.fetch.request.location) == (Secret("t1"), HOME)
+
+
+def test_the_next_request_goes_to_the_origin_with_authorization() -> None:
+    s, _ = authorized()
+    s.fetch.answers(307, location=ABROAD)
+    s.fetch.delivers(LAYER)
+    s.get(SECOND)
+    assert authorization(s.fetch) == Secret("t1")
+    assert s.fetch.request.location is None
+
+
+def test_redirects_are_bounded() -> None:
+    s, client = asked(limits=Limits(redirects=3))
+    for _ in range(3):
+        s.fetch.answers(302, location=HOME)
+    s.fetch.answers(302, location=HOME)
+    assert client.status == 502
+    assert not s.fetches
+
+
+def test_a_redirect_to_where_policy_forbids_is_not_followed() -> None:
+    s, client = asked()
+    s.fetch.answers(307, location=Location("http://127.0.0.1/", same_origin=False, allowed=False))
+    assert client.status == 502
+    assert not s.fetches
+
+
+def test_a_redirect_without_a_place_is_an_error() -> None:
+    s, client = asked()
+    s.fetch.answers(307)
+    assert client.status == 502
+    assert "307" in client.problem.message
+
+
+# Challenges
+
+
+def test_a_challenge_after_a_redirect_at_home_is_answered_at_the_origin() -> None:
+    s, _ = asked()
+    s.fetch.answers(307, location=HOME)
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.grants("t1")
+    assert (authorization(s.fetch), s.fetch.request.location) == (Secret("t1"), None)
+
+
+def test_another_origin_s_challenge_is_not_for_our_credentials() -> None:
+    s, client = asked(basic=True)
+    s.fetch.answers(307, location=ABROAD)
+    s.fetch.answers(401, challenges=(BASIC, BEARER))
+    assert client.status == 401
+    assert not s.tokens
+
+
+def test_a_challenge_without_scope_means_pulling_this_repository() -> None:
+    s, _ = asked()
+    s.fetch.answers(401, challenges=(Challenge(True, REALM),))
+    assert s.token.effect.challenge.scope == SCOPE
+
+
+def test_bearer_is_taken_before_basic() -> None:
+    s, _ = asked(basic=True)
+    s.fetch.answers(401, challenges=(BASIC, BEARER))
+    assert s.token.effect.challenge == BEARER
+
+
+def test_basic_is_answered_with_what_is_configured_and_then_sent_the_first_time() -> None:
+    s, client = asked(basic=True)
+    s.fetch.answers(401, challenges=(BASIC,))
+    assert authorization(s.fetch) is True
+    s.fetch.delivers(LAYER)
+    assert client.status == 200
+    s.get(SECOND)
+    assert authorization(s.fetch) is True
+
+
+def test_a_password_that_is_refused_is_not_tried_again() -> None:
+    s, client = asked(basic=True)
+    s.fetch.answers(401, challenges=(BASIC,))
+    s.fetch.answers(401, challenges=(BASIC,))
+    assert client.status == 401
+    assert len(s.transfers) == 2
+
+
+def test_without_a_password_basic_cannot_be_answered() -> None:
+    s, client = asked(basic=False)
+    s.fetch.answers(401, challenges=(BASIC,))
+    assert client.status == 401
+
+
+def test_a_401_without_challenge_is_final() -> None:
+    s, client = asked(basic=True)
+    s.fetch.answers(401)
+    assert client.status == 401
+
+
+def test_challenges_are_bounded() -> None:
+    s, client = asked(limits=Limits(challenges=3))
+    for n in range(3):
+        s.fetch.answers(401, challenges=(BEARER,))
+        s.token.grants(f"t{n}")
+    s.fetch.answers(401, challenges=(BEARER,))
+    assert client.status == 401
+    assert len(s.tokens) == 3
+
+
+def test_a_403_after_a_fresh_token_is_passed_on_and_ends_there() -> None:
+    """Denied or absent, who knows: no loop, and the next pull may ask again."""
+    s, client = authorized()
+    s.fetch.answers(403)
+    assert client.status == 403
+    assert not s.fetches
+    s.get(BLOB)
+    assert s.fetch.open
+
+
+def test_each_repository_is_authenticated_in_its_own_way() -> None:
+    s, _ = asked(basic=True)
+    s.fetch.answers(401, challenges=(BASIC,))
+    s.get(IMAGE.under(OTHER))
+    assert [authorization(t) for t in s.fetches] == [True, None]
+
+
+def test_each_upstream_has_its_own_credentials() -> None:
+    ups = {HUB: Upstream(basic=True), "plain": Upstream()}
+    s = scenario(Config(ups))
+    s.get(BLOB)
+    s.fetch.answers(401, challenges=(BASIC,))
+    assert authorization(s.fetch) is True
+    s.fetch.fails(Cause.UNREACHABLE)
+    plain = s.get(LAYER.under(type(APP)("plain", APP.name)))
+    assert authorization(s.fetch) is None
+    s.fetch.answers(401, challenges=(BASIC,))
+    assert plain.status == 401
+
+
+# Connections that break
+
+
+def test_a_request_that_dies_before_its_head_is_sent_once_more_at_once() -> None:
+    """It may have met a connection that upstream was just closing."""
+    s = scenario()
+    client = s.get(LATEST)
+    s.fetch.fails(Cause.CUT)
+    s.fetch.offers(IMAGE)
+    assert s.asked() == (Method.GET, IMAGE.content)
+    assert client.status is None
+
+
+def test_and_only_once() -> None:
+    s = scenario()
+    client = s.get(LATEST)
+    s.fetch.fails(Cause.CUT)
+    s.fetch.fails(Cause.CUT)
+    assert client.status == 502
+
+
+@pytest.mark.parametrize("cause", [Cause.TIMEOUT, Cause.UNREACHABLE, Cause.REFUSED])
+def test_other_failures_are_not_sent_again_at_once(cause: Cause) -> None:
+    s = scenario()
+    client = s.get(LATEST)
+    s.fetch.fails(cause)
+    assert client.status in (502, 504)
+    assert not s.fetches
+
+
+def test_a_request_that_dies_again_while_its_token_is_refused_fails_with_that() -> None:
+    s = scenario()
+    s.get(LATEST)
+    client = s.get(BLOB)
+    tag, layer = s.fetches
+    tag.answers(401, challenges=(BEARER,))
+    s.token.refuses(401)
+    layer.fails(Cause.CUT)
+    assert client.status == 401
+    assert not s.fetches
+
+
+def test_a_request_for_which_a_token_was_just_refused_is_not_begun() -> None:
+    s, _ = asked()
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.refuses(403)
+    assert s.get(SECOND).status == 403
+    assert not s.fetches
+
+
+# Taken offline meanwhile
+
+
+def test_a_token_that_comes_when_the_cache_is_offline_is_not_used() -> None:
+    s, client = asked()
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.cache.configure(config(offline=True))
+    s.token.grants("t1")
+    assert client.problem == OFFLINE
+    assert not s.fetches
+
+
+def test_offline_a_request_under_way_may_be_answered_but_none_is_sent_after_it() -> None:
+    s, client = asked()
+    s.cache.configure(config(offline=True))
+    s.fetch.answers(307, location=ABROAD)
+    assert client.problem == OFFLINE
+    assert not s.fetches
+    s, client = asked()
+    s.cache.configure(config(offline=True))
+    s.fetch.delivers(LAYER)
+    assert client.status == 200

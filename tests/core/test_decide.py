@@ -1,0 +1,515 @@
+"""What is done about a pull: the one Decision, and the head that goes with it."""
+
+from typing import Any
+
+import pytest
+
+from distcache.core.config import Config, Limits, Upstream
+from distcache.core.decision import HIT, Decision, Fwd, Outcome
+from distcache.core.effects import Code, Stored
+from distcache.core.events import Cause, Challenge
+from distcache.core.oci import Content, Kind, Repository, TagRef
+from distcache.core.problems import DRAINING, OFFLINE
+from distcache.core.pull import ByDigest, Catalog, Method, RangeSpec, Span
+from tests.core.actors import Client
+from tests.core.content import (
+    APP,
+    HUB,
+    IMAGE,
+    LATEST,
+    LAYER,
+    MOVED,
+    OTHER,
+    START,
+    TAGS,
+    blob,
+    held,
+    listing,
+    records,
+)
+from tests.core.scenario import Scenario, config, scenario
+
+BLOB = LAYER.under(APP)
+SIZE = LAYER.size
+ETAG = f'"{LAYER.digest}"'
+WARM = held(IMAGE, LAYER, tag=LATEST)
+EMPTY = blob("empty", 0)
+BEARER = Challenge(True, "https://auth.hub/token", HUB)
+
+
+def warm(**settings: Any) -> Scenario:
+    return scenario(config(**settings), WARM)
+
+
+def filling(upto: int = 10) -> Scenario:
+    s = scenario()
+    s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(upto)
+    return s
+
+
+# Hits and misses in the words of RFC 9211
+
+
+def test_what_is_stored_and_granted_is_a_hit() -> None:
+    assert warm().get(BLOB).decision == HIT
+
+
+def test_a_miss_is_forwarded_and_stored() -> None:
+    s = scenario()
+    first, second = s.get(BLOB), s.get(BLOB)
+    s.fetch.offers(LAYER)
+    miss = Decision(Outcome.FWD, Fwd.URI_MISS, 200, stored=True)
+    assert first.decision == miss
+    assert second.decision == Decision(Outcome.FWD, Fwd.URI_MISS, 200, collapsed=True, stored=True)
+
+
+def test_a_confirmed_tag_was_stale_and_says_what_upstream_said() -> None:
+    s = warm()
+    client = s.get(LATEST)
+    s.fetch.offers(IMAGE)
+    assert client.decision == Decision(Outcome.FWD, Fwd.STALE, 200)
+
+
+def test_a_fresh_tag_is_a_hit_with_its_time_to_live() -> None:
+    s = warm(tag_ttl=100.0)
+    s.passes(30.0)
+    client = s.get(LATEST)
+    assert client.decision == Decision(Outcome.HIT, ttl=70)
+    assert client.answer.age == 30
+
+
+def test_a_bridged_tag_has_a_negative_time_to_live_and_is_marked() -> None:
+    s = warm(tag_ttl=10.0)
+    s.passes(30.0)
+    client = s.get(LATEST)
+    s.fetch.answers(503)
+    assert client.decision == Decision(Outcome.FWD, Fwd.STALE, 503, ttl=-20, stale_if_error=True)
+
+
+def test_an_error_says_what_upstream_said() -> None:
+    s = scenario()
+    client = s.get(LATEST)
+    s.fetch.answers(404)
+    assert client.decision == Decision(Outcome.FWD, Fwd.URI_MISS, 404)
+    again = s.get(LATEST)
+    assert again.decision == HIT, "the negative answer is a stored one"
+    assert (again.status, again.problem.code) == (404, Code.MANIFEST_UNKNOWN)
+
+
+def test_an_error_after_a_bridged_tag_is_not_marked() -> None:
+    """Its manifest was held, but the head of it is all upstream would have had to give."""
+    s = scenario(records=held(IMAGE, tag=LATEST))
+    client = s.get(LATEST)
+    client.scenario.fetch.fails(Cause.UNREACHABLE)
+    client.loses_source(answered=False)
+    s.fetch.fails(Cause.UNREACHABLE)
+    assert client.status == 502
+    assert not client.decision.stale_if_error
+
+
+def test_the_type_is_the_content_s_own_whatever_upstream_calls_it() -> None:
+    s = warm()
+    client = s.get(LATEST)
+    s.fetch.answers(200, digest=IMAGE.digest, media_type="application/octet-stream")
+    assert client.answer.descriptor == IMAGE.descriptor
+
+
+# HEAD, and conditions
+
+
+def test_head_of_what_is_stored_has_its_size_digest_and_type_and_no_body() -> None:
+    s = warm()
+    client = s.head(IMAGE.under(APP))
+    assert (client.answer.length, client.answer.descriptor) == (IMAGE.size, IMAGE.descriptor)
+    assert (client.turn, client.end) == (None, "finished")
+
+
+def test_head_of_a_tag_that_is_not_stored_is_answered_from_upstream_s_head() -> None:
+    s = scenario()
+    client = s.head(LATEST)
+    s.fetch.offers(IMAGE)
+    assert client.answer.descriptor == IMAGE.descriptor
+    assert not s.fetches
+
+
+def test_head_of_a_tag_whose_head_says_too_little_is_answered_from_the_manifest() -> None:
+    s = scenario()
+    client = s.head(LATEST)
+    s.fetch.answers(200, digest=IMAGE.digest)
+    assert s.asked() == (Method.GET, IMAGE.content)
+    s.fetch.delivers(IMAGE)
+    assert (client.answer.descriptor, client.end) == (IMAGE.descriptor, "finished")
+
+
+def test_two_heads_share_one_question_and_tell_no_age() -> None:
+    """What a digest names does not age."""
+    s = scenario()
+    clients = [s.head(BLOB), s.head(BLOB)]
+    s.fetch.offers(LAYER)
+    for client in clients:
+        assert (client.status, client.answer.length, client.answer.age) == (200, SIZE, None)
+
+
+def test_head_of_what_is_being_filled_does_not_wait_for_it() -> None:
+    s = filling()
+    client = s.head(BLOB)
+    s.fetches[-1].offers(LAYER)
+    assert (client.answer.length, client.end) == (SIZE, "finished")
+
+
+@pytest.mark.parametrize("what", ["stored", "absent"])
+def test_who_has_it_already_gets_304_and_nothing_is_fetched_for_it(what: str) -> None:
+    s = warm() if what == "stored" else scenario()
+    client = s.get(BLOB, if_none_match=('"other"', ETAG))
+    if what == "absent":
+        assert s.asked() == (Method.HEAD, LAYER.content)
+        s.fetch.offers(LAYER)
+    assert (client.status, client.answer.length, client.end) == (304, 0, "finished")
+    assert not s.fetches
+
+
+def test_who_has_the_tag_s_manifest_already_gets_304_after_the_check() -> None:
+    s = scenario()
+    client = s.get(LATEST, if_none_match=(f'"{IMAGE.digest}"',))
+    s.fetch.offers(IMAGE)
+    assert client.status == 304
+    assert not s.fetches
+
+
+# Ranges
+
+
+@pytest.mark.parametrize("state", ["stored", "filling", "absent"])
+@pytest.mark.parametrize(
+    ("spec", "span"),
+    [
+        (RangeSpec(0, None), Span(0, SIZE)),
+        (RangeSpec(10, 19), Span(10, 20)),
+        (RangeSpec(90, 5000), Span(90, SIZE)),
+        (RangeSpec(None, 30), Span(70, SIZE)),
+    ],
+)
+def test_a_range_is_206_whether_stored_filling_or_absent(
+    state: str, spec: RangeSpec, span: Span
+) -> None:
+    """containerd checks no offsets: one 200 among its 206 corrupts the layer."""
+    s = filling() if state == "filling" else warm() if state == "stored" else scenario()
+    client = s.get(BLOB, ranges=(spec,))
+    if state == "absent":
+        s.fetch.offers(LAYER)
+    head = client.answer
+    assert (head.status, head.span, head.size) == (206, span, SIZE)
+    assert head.length == span.stop - span.start
+
+
+def test_with_the_length_unknown_a_range_waits_for_it() -> None:
+    s = scenario()
+    client = s.get(BLOB, ranges=(RangeSpec(10, None),))
+    s.fetch.answers(200)
+    s.fetch.brings(60)
+    assert client.head is None
+    s.fetch.ends(LAYER.digest)
+    assert (client.status, client.answer.span) == (206, Span(10, 60))
+
+
+@pytest.mark.parametrize("state", ["stored", "filling"])
+def test_a_range_beyond_the_end_is_416_with_the_size(state: str) -> None:
+    s = warm() if state == "stored" else filling()
+    client = s.get(BLOB, ranges=(RangeSpec(SIZE, None),))
+    assert (client.status, client.answer.size, client.answer.length) == (416, SIZE, 0)
+    assert client.answer.span is None
+    assert client.problem.code is Code.SIZE_INVALID
+
+
+def test_several_ranges_in_one_header_get_the_whole_never_416() -> None:
+    """containers/image fails the pull on 416 and 501, and takes a 200."""
+    s = warm()
+    client = s.get(BLOB, ranges=(RangeSpec(0, 1), RangeSpec(SIZE + 5, None)))
+    assert (client.status, client.answer.length) == (200, SIZE)
+
+
+@pytest.mark.parametrize(("if_range", "status"), [(ETAG, 206), ('"other"', 200)])
+def test_if_range_decides_whether_the_range_is_honoured(if_range: str, status: int) -> None:
+    client = warm().get(BLOB, ranges=(RangeSpec(1, 2),), if_range=if_range)
+    assert client.status == status
+
+
+def test_a_manifest_has_no_ranges() -> None:
+    client = warm().get(IMAGE.under(APP), ranges=(RangeSpec(1, 2),))
+    assert (client.status, client.answer.length) == (200, IMAGE.size)
+
+
+def test_head_is_answered_as_a_whole_whatever_the_range() -> None:
+    client = warm().head(BLOB, ranges=(RangeSpec(1, 2),))
+    assert (client.status, client.answer.length) == (200, SIZE)
+
+
+# What a client cannot take
+
+
+def test_without_chunked_coding_an_answer_waits_for_its_length() -> None:
+    """HTTP/1.0: the end of the connection would be the only sign of the end."""
+    s = scenario()
+    old, new = s.get(BLOB, chunked=False), s.get(BLOB)
+    s.fetch.answers(200)
+    assert [old.status, new.status] == [None, 200]
+    s.fetch.brings(60)
+    s.fetch.ends(LAYER.digest)
+    assert (old.status, old.answer.length) == (200, 60)
+
+
+def test_an_empty_blob_is_answered_only_when_it_is_right() -> None:
+    """Its head alone would be a complete answer."""
+    s = scenario()
+    client = s.get(EMPTY.under(APP))
+    s.fetch.answers(200, length=0)
+    assert client.head is None
+    s.fetch.ends(EMPTY.digest)
+    assert (client.status, client.end) == (200, "finished")
+
+
+# Upstream's own words
+
+
+def test_a_stranger_waits_for_a_fill_that_fails_and_then_asks_under_its_own_name() -> None:
+    s = scenario()
+    first = s.get(BLOB)
+    second = s.get(LAYER.under(OTHER))
+    fill, probe = s.fetches
+    probe.offers(LAYER)
+    fill.answers(404)
+    assert (first.status, second.status) == (404, None)
+    assert s.fetch.request.repository == OTHER
+    s.fetch.delivers(LAYER)
+    assert second.status == 200
+
+
+@pytest.mark.parametrize(("redispatch", "status"), [(1, 404), (2, None)])
+def test_that_is_bounded_too(redispatch: int, status: int | None) -> None:
+    s = scenario(config(limits=Limits(redispatch=redispatch)))
+    third = Repository(HUB, "library/third")
+    clients = [s.get(LAYER.under(repository)) for repository in (APP, OTHER, third)]
+    fill, *probes = s.fetches
+    for probe in probes:
+        probe.offers(LAYER)
+    fill.answers(404)
+    s.fetch.answers(404)
+    assert [c.status for c in clients] == [404, 404, status]
+
+
+def test_what_cannot_even_be_asked_is_answered_at_once_or_bridged() -> None:
+    """The token service has refused, and the refusal still holds."""
+    s = warm()
+    s.get(TagRef(APP, "v1"))
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.refuses(403)
+    assert s.get(TagRef(APP, "v2")).status == 403
+    assert s.get(blob("unknown").under(APP)).status == 403
+    assert s.head(blob("unknown").under(APP)).status == 403
+    assert s.get(LATEST).status == 403, "the word was definite"
+    assert not s.fetches
+
+
+# Offline, and shutting down
+
+
+def offline(what: Any, method: str = "get") -> tuple[Scenario, Client]:
+    s = warm(offline=True)
+    client = s.get(what) if method == "get" else s.head(what)
+    assert not s.transfers, "upstream is never asked"
+    return s, client
+
+
+def test_offline_what_is_held_is_served_however_old() -> None:
+    s = warm(offline=True, stale_if_error=1.0)
+    s.passes(5000.0)
+    for what in (LATEST, BLOB):
+        assert s.get(what).status == 200
+    assert s.clients[0].decision.stale_if_error
+    assert s.clients[0].answer.age == 5000
+    assert not s.transfers
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        TagRef(APP, "unknown"),
+        blob("unknown").under(APP),
+        LAYER.under(OTHER),
+        ByDigest(APP, Content(Kind.MANIFEST, LAYER.digest)),
+    ],
+)
+def test_offline_what_is_not_held_is_503_never_404(what: Any) -> None:
+    for method in ("get", "head"):
+        _, client = offline(what, method)
+        assert (client.status, client.problem) == (503, OFFLINE)
+
+
+def test_offline_a_tag_whose_content_is_lost_is_not_held() -> None:
+    _, client = offline(LATEST)
+    client.loses_source(answered=False)
+    assert client.problem == OFFLINE
+
+
+def test_offline_a_tag_that_was_never_had_is_not_held() -> None:
+    s = scenario()
+    s.get(LATEST)
+    s.fetch.offers(IMAGE)
+    s.fetch.answers(429)
+    s.cache.configure(config(offline=True))
+    assert s.get(LATEST).problem == OFFLINE
+
+
+def test_offline_what_is_right_but_not_stored_yet_is_held() -> None:
+    s = scenario()
+    first = s.get(BLOB)
+    s.fetch.delivers(LAYER)
+    s.cache.configure(config(offline=True))
+    second = s.get(BLOB)
+    for client in (first, second):
+        client.takes_all()
+        assert client.end == "finished"
+
+
+def test_a_draining_cache_takes_no_new_work_and_ends_what_runs() -> None:
+    s = filling()
+    s.drains()
+    late = s.get(BLOB)
+    assert (late.status, late.problem) == (503, DRAINING)
+    s.fetch.finishes(LAYER)
+    s.clients[0].takes_all()
+    assert s.clients[0].end == "finished"
+
+
+# Listings and the catalogue
+
+
+def test_a_listing_s_paging_is_passed_on_and_its_type_kept() -> None:
+    page = listing("page", next_page="last=b&n=2", filters="artifactType")
+    s = scenario()
+    client = s.get(TAGS)
+    s.fetch.delivers(page)
+    assert client.answer.document == page.document
+    s.stores()
+    client.takes_all()
+    bridged = s.get(TAGS)
+    s.fetch.fails(Cause.UNREACHABLE)
+    assert bridged.answer.document == page.document
+
+
+def test_a_manifest_s_answer_carries_no_document() -> None:
+    assert warm().get(IMAGE.under(APP)).answer.document is None
+
+
+REPOSITORIES = records(
+    *(held(blob(name), under=Repository(HUB, name)) for name in ("c", "a", "b", "d"))
+)
+
+
+@pytest.mark.parametrize(
+    ("page", "names", "more"),
+    [
+        (Catalog(), ("a", "b", "c", "d"), False),
+        (Catalog(2), ("a", "b"), True),
+        (Catalog(2, "b"), ("c", "d"), False),
+        (Catalog(1, "b"), ("c",), True),
+        (Catalog(0), (), False),
+        (Catalog(None, "zz"), (), False),
+    ],
+)
+def test_the_catalogue_lists_what_is_held(
+    page: Catalog, names: tuple[str, ...], more: bool
+) -> None:
+    client = scenario(records=REPOSITORIES).get(page)
+    assert (client.answer.repositories, client.answer.more) == (names, more)
+    assert (client.status, client.end) == (200, "finished")
+
+
+def test_with_several_upstreams_the_catalogue_names_them() -> None:
+    parts = held(LAYER), held(MOVED, under=Repository("quay", "x"))
+    settings = Config({HUB: Upstream(), "quay": Upstream()})
+    client = scenario(settings, records(*parts)).get(Catalog())
+    assert client.answer.repositories == ("hub/library/app", "quay/x")
+
+
+def test_a_long_catalogue_comes_in_pages_although_none_were_asked_for() -> None:
+    many = (held(blob(f"{n:04}"), under=Repository(HUB, f"{n:04}")) for n in range(1001))
+    client = scenario(records=records(*many)).get(Catalog())
+    assert client.answer.repositories is not None
+    assert len(client.answer.repositories) == 1000
+    assert client.answer.more
+
+
+# A store that cannot
+
+
+def test_what_goes_past_a_failing_store_is_called_a_bypass() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.fails(Cause.STORE)
+    s.fetch.offers(LAYER)
+    assert client.decision == Decision(Outcome.FWD, Fwd.BYPASS, 200)
+    assert len(s.transfers) == 2, "it began where this client begins"
+
+
+@pytest.mark.parametrize("by_tag", [True, False])
+def test_who_waits_in_vain_finds_what_has_come_another_way(by_tag: bool) -> None:
+    """Its own transfer, past a store that was failing, brings nothing in time."""
+    item = IMAGE if by_tag else LAYER
+    s = scenario()
+    client = s.get(LATEST if by_tag else BLOB)
+    if by_tag:
+        s.fetch.offers(IMAGE)
+    s.fetch.fails(Cause.STORE)
+    s.get(item.under(APP))
+    s.fetches[1].delivers(item)
+    s.stores()
+    s.passes(28.0)
+    assert client.source == Stored(item.digest)
+    client.takes_all()
+    assert client.end == "finished"
+
+
+def range_through_a_window() -> tuple[Scenario, Client]:
+    s = scenario()
+    client = s.get(BLOB, ranges=(RangeSpec(50, None),))
+    s.fetch.fails(Cause.STORE)
+    return s, client
+
+
+def test_a_range_through_a_window_begins_again_where_the_range_does() -> None:
+    s, client = range_through_a_window()
+    s.fetch.offers(LAYER)
+    assert (client.status, client.answer.span) == (206, Span(50, SIZE))
+    assert s.fetch.spool.first == 50
+    s.fetch.delivers(LAYER)
+    client.takes_all()
+    assert client.end == "finished"
+
+
+def test_a_range_beyond_the_end_ends_the_window() -> None:
+    s, client = range_through_a_window()
+    s.fetch.offers(blob("layer", 40))
+    assert (client.status, client.answer.size) == (416, 40)
+    assert not s.fetches
+
+
+def test_a_window_that_cannot_begin_again_ends_its_client() -> None:
+    """The token service has refused between the two."""
+    s, client = range_through_a_window()
+    s.get(LATEST)
+    window, tag = s.fetches
+    tag.answers(401, challenges=(BEARER,))
+    s.token.refuses(401)
+    window.offers(LAYER)
+    assert client.end == "aborted"
+
+
+def test_a_clock_that_was_set_back_gives_no_negative_age() -> None:
+    s = scenario(config(), held(IMAGE, tag=LATEST, checked=START + 50.0))
+    client = s.get(LATEST)
+    s.fetch.fails(Cause.UNREACHABLE)
+    assert client.source == Stored(IMAGE.digest)
+    assert client.answer.age == 0

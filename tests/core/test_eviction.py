@@ -1,0 +1,316 @@
+"""What goes when space or age demands it, and what must not."""
+
+from typing import Any
+
+import pytest
+
+from distcache.core.config import Limits
+from distcache.core.effects import Medium, Stored
+from distcache.core.events import Cause
+from distcache.core.inventory import BlobDropped, TagDropped
+from distcache.core.pull import Method
+from tests.core.content import (
+    APP,
+    IMAGE,
+    INDEX,
+    LATEST,
+    LAYER,
+    OTHER,
+    SETTINGS,
+    START,
+    blob,
+    held,
+    manifest,
+    records,
+)
+from tests.core.scenario import Scenario, config, scenario
+
+OLD, NEW, NEXT = blob("old", 60), blob("new", 30), blob("next", 20)
+
+
+def two(**settings: Any) -> Scenario:
+    """`OLD` was used ten seconds before `NEW`."""
+    parts = held(OLD, used=START - 20.0), held(NEW, used=START - 10.0)
+    return scenario(config(**settings), records(*parts))
+
+
+# By size
+
+
+def test_the_least_recently_used_goes_first_and_no_more_than_is_needed() -> None:
+    s = two(max_size=100)
+    s.pulls(NEXT)
+    assert s.deletes() == [OLD.digest]
+
+
+def test_a_hit_is_a_use() -> None:
+    s = two(max_size=100)
+    s.get(OLD.under(APP)).takes_all()
+    s.pulls(NEXT)
+    assert s.deletes() == [NEW.digest]
+
+
+def test_up_to_max_size_nothing_goes() -> None:
+    s = two(max_size=110)
+    s.pulls(NEXT)
+    assert not s.doomed
+
+
+def test_without_a_limit_nothing_goes() -> None:
+    s = two(max_size=None, ttl=None)
+    s.pulls(NEXT)
+    s.passes(1e9)
+    assert not s.doomed
+    assert s.cache.next_deadline() is None
+
+
+def test_room_is_made_as_soon_as_the_size_of_what_comes_is_known() -> None:
+    s = two(max_size=100)
+    s.get(NEXT.under(APP))
+    assert not s.doomed
+    s.fetch.offers(NEXT)
+    assert s.doomed == {OLD.digest}
+
+
+def test_nothing_goes_for_what_does_not_fit_at_all() -> None:
+    s = two(max_size=100)
+    s.get(blob("huge", 101).under(APP))
+    s.fetch.answers(200, length=101)
+    assert not s.doomed
+
+
+def test_a_fill_of_unknown_size_counts_with_what_it_has() -> None:
+    s = two(max_size=100)
+    s.get(NEXT.under(APP))
+    s.fetch.answers(200)
+    s.fetch.brings(10)
+    s.get(LATEST)
+    s.fetches[1].answers(404)
+    assert not s.doomed
+    s.fetch.brings(11)
+    s.get(LATEST.__class__(APP, "v2"))
+    s.fetches[1].answers(404)
+    assert s.doomed == {OLD.digest}
+
+
+# By age
+
+
+def test_what_is_idle_for_ttl_goes_by_itself() -> None:
+    s = two(ttl=100.0)
+    assert s.cache.next_deadline() == START + 80.0
+    s.passes(80.0)
+    assert s.deletes() == [OLD.digest]
+    s.passes(10.0)
+    assert s.deletes() == [NEW.digest]
+
+
+def test_every_use_begins_the_time_anew() -> None:
+    """Popular images must not expire weekly."""
+    s = two(ttl=100.0)
+    for _ in range(5):
+        s.passes(70.0)
+        s.get(OLD.under(APP)).takes_all()
+    assert s.deletes() == [NEW.digest]
+
+
+def test_with_deletion_switched_off_nothing_ever_goes() -> None:
+    s = two(ttl=10.0, max_size=50, evict=False)
+    assert s.cache.next_deadline() is None
+    s.pulls(NEXT)
+    s.passes(1e6)
+    assert not s.doomed
+
+
+# As one image
+
+
+def test_a_manifest_goes_with_the_blobs_that_only_it_names() -> None:
+    s = scenario(config(ttl=100.0), held(INDEX, IMAGE, LAYER, SETTINGS, tag=LATEST))
+    s.passes(100.0)
+    gone = s.deletes()
+    assert gone[:2] == [INDEX.digest, IMAGE.digest], "parents first"
+    assert set(gone[2:]) == {LAYER.digest, SETTINGS.digest}
+    assert {r.digest for r in s.journalled(BlobDropped)} == set(gone)
+    assert s.journalled(TagDropped) == [TagDropped(LATEST)]
+
+
+def test_a_blob_that_a_living_manifest_names_stays() -> None:
+    shared = manifest("shared", LAYER)
+    parts = held(IMAGE, LAYER, SETTINGS), held(shared, used=START + 50.0)
+    s = scenario(config(ttl=100.0), records(*parts))
+    s.passes(100.0)
+    assert set(s.deletes()) == {IMAGE.digest, SETTINGS.digest}
+    s.passes(50.0)
+    assert set(s.deletes()) == {shared.digest, LAYER.digest}
+
+
+def test_a_blob_gets_its_manifest_s_place_when_that_comes_later() -> None:
+    """The blob was there first, a root of its own; now it goes when the image goes."""
+    s = scenario(config(ttl=100.0), held(LAYER))
+    s.passes(90.0)
+    s.pulls(manifest("late", LAYER))
+    s.passes(90.0)
+    assert not s.doomed
+    s.passes(10.0)
+    assert set(s.deletes()) == {manifest("late").digest, LAYER.digest}
+
+
+def test_what_is_on_its_way_out_already_is_not_counted_again() -> None:
+    """Its manifest goes while the blob is still being deleted."""
+    shared = manifest("shared", OLD)
+    s = scenario(config(ttl=100.0), records(held(OLD, used=START - 50.0)))
+    s.passes(50.0)
+    assert s.doomed == {OLD.digest}
+    s.pulls(shared)
+    s.passes(100.0)
+    assert s.deletes() == [OLD.digest, shared.digest]
+
+
+# What is in use
+
+
+def test_what_is_being_read_stays() -> None:
+    s = two(max_size=100)
+    client = s.get(OLD.under(APP))
+    s.now += 1.0
+    s.get(NEW.under(APP)).takes_all()
+    s.pulls(NEXT)
+    assert s.doomed == {NEW.digest}
+    client.takes_all()
+    assert client.end == "finished"
+
+
+def test_what_is_being_read_is_not_idle() -> None:
+    s = two(ttl=100.0)
+    client = s.get(NEW.under(APP))
+    s.passes(150.0)
+    assert s.deletes() == [OLD.digest]
+    client.takes_all()
+    s.passes(49.0)
+    assert not s.doomed
+    s.passes(1.0)
+    assert s.doomed == {NEW.digest}
+
+
+def test_an_image_of_which_a_part_is_being_read_stays_whole() -> None:
+    s = scenario(config(ttl=100.0), held(IMAGE, LAYER, SETTINGS))
+    client = s.get(LAYER.under(APP))
+    s.passes(150.0)
+    assert not s.doomed
+    client.takes_all()
+    s.passes(100.0)
+    assert len(s.deletes()) == 3
+
+
+def test_what_is_being_filled_stays() -> None:
+    """Its bytes are here as a blob, and come again as a manifest."""
+    s = scenario(config(ttl=100.0), held(blob("image", 10), used=START - 90.0))
+    s.get(IMAGE.under(APP))
+    s.passes(10.0)
+    assert not s.doomed
+    s.fetch.answers(404)
+    s.passes(100.0)
+    assert s.doomed == {IMAGE.digest}
+
+
+def test_what_was_passed_over_keeps_its_turn() -> None:
+    s = two(max_size=60)
+    client = s.get(OLD.under(APP))
+    s.get(NEW.under(APP)).takes_all()
+    s.pulls(NEXT)
+    assert s.deletes() == [NEW.digest]
+    client.takes_all()
+    s.now += 1.0
+    s.get(NEXT.under(APP)).takes_all()
+    s.pulls(blob("more", 1))
+    assert s.deletes() == [OLD.digest]
+
+
+# After it
+
+
+def test_what_has_gone_is_fetched_again_when_asked_for() -> None:
+    s = scenario(config(ttl=100.0), held(LAYER))
+    s.passes(100.0)
+    s.deletes()
+    s.pulls(LAYER)
+    assert s.get(LAYER.under(APP)).source == Stored(LAYER.digest)
+
+
+def test_head_does_not_answer_from_the_size_of_what_has_gone() -> None:
+    s = scenario(config(ttl=100.0), held(LAYER))
+    s.passes(100.0)
+    client = s.head(LAYER.under(APP))
+    assert client.status is None
+    assert s.asked() == (Method.HEAD, LAYER.content)
+
+
+def test_what_another_repository_may_serve_goes_from_it_too_and_comes_back() -> None:
+    s = scenario(config(ttl=100.0), records(held(LAYER), held(LAYER, under=OTHER)))
+    s.passes(100.0)
+    s.deletes()
+    client = s.get(LAYER.under(OTHER))
+    s.fetch.delivers(LAYER)
+    client.takes_all()
+    assert (client.at, client.end) == (LAYER.size, "finished")
+
+
+def test_after_a_failed_deletion_there_is_a_pause() -> None:
+    s = two(ttl=100.0, limits=Limits(delete_retry=60.0))
+    s.passes(80.0)
+    s.cannot_delete()
+    s.passes(59.0)
+    assert not s.doomed
+    s.passes(1.0)
+    assert s.doomed == {NEW.digest}
+
+
+# A full disk
+
+
+def test_a_full_disk_makes_room_and_the_transfer_goes_on() -> None:
+    s = two(ttl=None)
+    client = s.get(LAYER.under(APP))
+    s.fetch.offers(LAYER)
+    s.fetch.brings(50)
+    s.fetch.fails(Cause.NO_SPACE)
+    assert s.doomed == {OLD.digest}, "50 bytes are missing"
+    s.deletes()
+    s.passes(1.0)
+    assert (s.fetch.request.offset, s.fetch.spool.medium) == (50, Medium.FILE)
+    s.fetch.answers(206, start=50, length=50, size=100)
+    s.fetch.finishes(LAYER)
+    client.takes_all()
+    assert client.end == "finished"
+
+
+def test_a_full_disk_with_the_size_unknown_makes_much_room() -> None:
+    s = two(ttl=None)
+    s.get(LAYER.under(APP))
+    s.fetch.fails(Cause.NO_SPACE)
+    assert s.doomed == {OLD.digest, NEW.digest}
+
+
+@pytest.mark.parametrize("settings", [{"evict": False}, {}])
+def test_a_full_disk_with_nothing_to_give_passes_the_content_through(
+    settings: dict[str, Any],
+) -> None:
+    kept = held(OLD) if settings else []
+    s = scenario(config(**settings), kept)
+    client = s.get(LAYER.under(APP))
+    s.fetch.fails(Cause.NO_SPACE)
+    assert s.fetch.spool.medium is Medium.WINDOW
+    s.fetch.delivers(LAYER)
+    client.takes_all()
+    assert client.end == "finished"
+
+
+def test_nor_is_room_made_during_the_pause() -> None:
+    s = two(ttl=100.0)
+    s.passes(80.0)
+    s.cannot_delete()
+    s.get(LAYER.under(APP))
+    s.fetch.fails(Cause.NO_SPACE)
+    assert not s.doomed
+    assert s.fetch.spool.medium is Medium.WINDOW

@@ -1,0 +1,300 @@
+"""One client's pull: one credit at a time, from the first byte to the last, or cut."""
+
+from typing import Any
+
+import pytest
+
+from distcache.core.config import Limits
+from distcache.core.effects import Abort, Finish, Respond, SendBody, Spool, Stored
+from distcache.core.events import Cause
+from distcache.core.exchanges import TRANSITIONS, ExchangeInput, ExchangeState
+from distcache.core.pull import RangeSpec, Span
+from tests.core.content import APP, IMAGE, LATEST, LAYER, OTHER, WRONG, blob, held
+from tests.core.drawing import assert_drawn
+from tests.core.scenario import Scenario, config, scenario
+
+BLOB = LAYER.under(APP)
+SIZE = LAYER.size
+EMPTY = blob("empty", 0)
+
+
+def warm() -> Scenario:
+    return scenario(records=held(IMAGE, LAYER, tag=LATEST))
+
+
+def test_the_table() -> None:
+    assert_drawn(
+        TRANSITIONS,
+        ExchangeState,
+        ExchangeInput,
+        """
+        WAITING ANSWERED IDLE
+        WAITING END      CLOSED
+        IDLE    SEND     SENDING
+        IDLE    END      CLOSED
+        SENDING SENT     IDLE
+        SENDING END      CLOSED
+        SENDING UNSENT   WAITING
+        """,
+    )
+
+
+# What is sent
+
+
+def test_a_stored_blob_is_one_answer_one_body_and_an_end() -> None:
+    s = warm()
+    client = s.get(BLOB)
+    kinds = [type(e) for e in s.effects]
+    assert kinds[-2:] == [Respond, SendBody]
+    assert (client.answer.length, client.offered) == (SIZE, Span(0, SIZE))
+    client.takes()
+    assert s.effects == [Finish(1)]
+
+
+def test_an_empty_body_is_answered_and_ended_at_once() -> None:
+    s = scenario(records=held(EMPTY))
+    client = s.get(EMPTY.under(APP))
+    assert (client.status, client.answer.length, client.end) == (200, 0, "finished")
+
+
+def test_there_is_one_credit_at_a_time() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    for upto in (10, 20, 30):
+        s.fetch.brings(upto)
+    assert client.offered == Span(0, 10)
+    client.takes()
+    assert client.offered == Span(10, 30)
+
+
+def test_a_range_is_sent_and_nothing_beside_it() -> None:
+    s = scenario()
+    client = s.get(BLOB, ranges=(RangeSpec(20, 39),))
+    s.fetch.offers(LAYER)
+    assert (client.status, client.answer.length) == (206, 20)
+    s.fetch.brings(15)
+    assert client.offered is None
+    s.fetch.brings(30)
+    assert client.offered == Span(20, 30)
+    client.takes()
+    s.fetch.brings(90)
+    client.takes()
+    assert (client.at, client.end) == (40, "finished")
+    assert s.fetches, "the fill goes on"
+
+
+def test_a_range_to_the_end_gets_the_last_byte_when_the_digest_is_right() -> None:
+    s = scenario()
+    client = s.get(BLOB, ranges=(RangeSpec(None, 1),))
+    s.fetch.offers(LAYER)
+    s.fetch.brings(SIZE)
+    assert client.offered is None
+    s.fetch.ends(LAYER.digest)
+    assert client.offered == Span(SIZE - 1, SIZE)
+
+
+def test_when_it_becomes_a_stored_blob_what_is_on_its_way_goes_out_first() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.finishes(LAYER)
+    first = client.offered
+    s.stores()
+    assert client.offered == first
+    client.takes()
+    assert client.source == Stored(LAYER.digest)
+    client.takes()
+    assert client.end == "finished"
+
+
+def test_a_body_of_unknown_length_ends_where_the_stored_blob_does() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.answers(200)
+    s.fetch.brings(60)
+    s.fetch.ends(LAYER.digest)
+    s.stores()
+    client.takes_all()
+    assert (client.at, client.end) == (60, "finished")
+
+
+# Who cannot be served to the end
+
+
+def test_a_body_that_must_stop_short_is_cut_never_ended_politely() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(SIZE)
+    client.takes()
+    s.fetch.ends(WRONG)
+    assert Abort(1) in s.effects
+    assert Finish(1) not in s.effects
+
+
+def test_a_credit_that_is_out_does_not_keep_it_from_being_cut() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(SIZE)
+    assert client.offered
+    s.fetch.ends(WRONG)
+    assert client.end == "aborted"
+
+
+def test_an_answer_of_which_nothing_went_out_is_decided_anew() -> None:
+    s = warm()
+    client = s.get(BLOB)
+    client.loses_source(answered=False)
+    assert client.head is None
+    s.fetch.delivers(LAYER)
+    client.takes_all()
+    assert (client.status, client.end) == (200, "finished")
+
+
+def test_one_of_which_something_went_out_is_cut() -> None:
+    s = warm()
+    client = s.get(BLOB)
+    client.loses_source(answered=True)
+    assert client.end == "aborted"
+
+
+def test_a_store_that_loses_everything_it_is_given_ends_in_an_error() -> None:
+    s = warm()
+    s.cache.configure(config(limits=Limits(redispatch=2)))
+    client = s.get(BLOB)
+    for _ in range(2):
+        client.loses_source(answered=False)
+        s.fetch.delivers(LAYER)
+        s.stores()
+    client.loses_source(answered=False)
+    assert client.status == 502
+
+
+def test_other_readers_of_a_lost_blob_get_what_is_on_its_way() -> None:
+    """They hold the file open: what they were promised comes out of it."""
+    s = warm()
+    whole, part = s.get(BLOB), s.get(BLOB)
+    part.loses_source(answered=True)
+    whole.takes()
+    assert whole.end == "finished"
+
+
+def test_but_no_more_than_that() -> None:
+    s = scenario()
+    first, second = s.get(BLOB), s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(50)
+    s.fetch.finishes(LAYER)
+    s.stores()
+    second.takes()
+    assert isinstance(first.source, Spool)
+    second.loses_source(answered=True)
+    first.takes()
+    assert first.end == "aborted"
+
+
+# Who leaves
+
+
+def test_who_leaves_while_sending_lets_go_of_the_blob() -> None:
+    s = scenario(config(ttl=50.0), held(LAYER))
+    s.get(BLOB).leaves()
+    s.passes(50.0)
+    assert s.doomed == {LAYER.digest}
+
+
+@pytest.mark.parametrize("what", [LATEST, BLOB])
+def test_who_leaves_while_waiting_is_not_answered(what: Any) -> None:
+    s = scenario()
+    client = s.get(what)
+    client.leaves()
+    s.passes(60.0)
+    for transfer in s.fetches:
+        transfer.fails(Cause.UNREACHABLE)
+    assert client.head is None
+
+
+def test_a_client_that_takes_the_head_and_leaves_costs_the_others_nothing() -> None:
+    """ollama aborts its first GET after the head and then asks for parts."""
+    s = scenario()
+    leader = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    leader.leaves()
+    parts = [s.get(BLOB, ranges=(RangeSpec(at, at + 49),)) for at in (0, 50)]
+    s.fetch.finishes(LAYER)
+    for part in parts:
+        part.takes_all()
+    assert [p.at for p in parts] == [50, SIZE]
+    assert len(s.transfers) == 1
+
+
+def test_who_leaves_a_probe_is_not_answered() -> None:
+    s = scenario(records=held(LAYER, under=OTHER))
+    client = s.get(BLOB)
+    client.leaves()
+    s.fetch.offers(LAYER)
+    assert client.head is None
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize("what", [LATEST, BLOB])
+def test_an_error_is_an_answer_with_an_end(what: Any, method: str) -> None:
+    s = scenario()
+    client = s.get(what) if method == "get" else s.head(what)
+    s.fetch.fails(Cause.UNREACHABLE)
+    assert (client.status, client.end, client.turn) == (502, "finished", None)
+    assert s.effects[-2:] == [Respond(1, client.answer), Finish(1)]
+
+
+# Who waits too long
+
+
+@pytest.mark.parametrize("what", [LATEST, BLOB, IMAGE.under(APP)])
+def test_within_28_s_there_is_a_head_or_an_honest_error(what: Any) -> None:
+    """containerd gives up on a mirror's head after 30 s."""
+    s = scenario()
+    client = s.get(what)
+    s.passes(27.9)
+    assert client.status is None
+    s.passes(0.1)
+    assert client.status == 504
+
+
+def test_one_probe_s_client_too() -> None:
+    s = scenario()
+    client = s.head(BLOB)
+    s.passes(28.0)
+    assert client.status == 504
+
+
+def test_a_stored_answer_is_used_when_upstream_is_too_slow_to_confirm_it() -> None:
+    s = warm()
+    client = s.get(LATEST)
+    s.passes(28.0)
+    assert client.source == Stored(IMAGE.digest)
+    assert client.decision.stale_if_error
+
+
+def test_the_time_is_counted_from_the_question_through_every_step() -> None:
+    s = scenario()
+    client = s.get(LATEST)
+    s.passes(20.0)
+    s.fetch.offers(IMAGE)
+    s.passes(7.9)
+    assert client.status is None
+    s.passes(0.1)
+    assert client.status == 504
+
+
+def test_once_the_head_is_out_a_body_may_take_its_time() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.passes(3600.0)
+    assert client.end == ""
+    s.fetch.finishes(LAYER)
+    client.takes_all()
+    assert client.end == "finished"

@@ -1,0 +1,259 @@
+"""Equal for states that behave alike, different for states that do not."""
+
+from collections.abc import Callable, Hashable
+
+import pytest
+
+from distcache.core import fingerprint
+from distcache.core.events import Cause, Challenge, PullRequested
+from distcache.core.fingerprint import Labels
+from distcache.core.oci import TagRef
+from distcache.core.pull import Method, Pull, RangeSpec
+from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, START, blob, held, records
+from tests.core.scenario import Scenario, config, scenario
+
+BLOB = LAYER.under(APP)
+BEARER = Challenge(True, "https://auth.hub/token", HUB)
+
+
+def test_numbers_given_along_the_way_do_not_matter() -> None:
+    """One cache has already asked, and failed, three times."""
+    tried, fresh = scenario(), scenario()
+    for _ in range(3):
+        tried.get(LATEST).leaves()
+        tried.fetch.fails(Cause.UNREACHABLE)
+    tried.clients.clear()
+    for s in (tried, fresh):
+        s.get(BLOB)
+        s.fetch.offers(LAYER)
+        s.fetch.brings(10)
+    assert tried.transfers[-1].effect.fetch != fresh.transfers[-1].effect.fetch
+    assert tried.cache.fingerprint(tried.now) == fresh.cache.fingerprint(fresh.now)
+
+
+def test_the_order_in_which_things_came_does_not_matter() -> None:
+    one, other = scenario(), scenario()
+    pulls = (1, Pull(Method.GET, LATEST)), (2, Pull(Method.GET, BLOB))
+    for s, order in ((one, pulls), (other, pulls[::-1])):
+        for number, pull in order:
+            s.cache.handle(PullRequested(number, pull), s.now)
+    assert one.cache.fingerprint(one.now) == other.cache.fingerprint(other.now)
+
+
+def test_what_time_it_is_does_not_matter_but_how_long_ago_things_were() -> None:
+    early = scenario(config(tag_ttl=60.0), held(IMAGE, tag=LATEST))
+    late = scenario(
+        config(tag_ttl=60.0),
+        held(IMAGE, tag=LATEST, used=START + 99.0, checked=START + 99.0),
+        START + 99.0,
+    )
+    assert early.cache.fingerprint(early.now) == late.cache.fingerprint(late.now)
+    assert early.cache.fingerprint(early.now + 1.0) != early.cache.fingerprint(early.now)
+
+
+def two_clients(tag: int, layer: int, alike: dict[int, int] | None) -> Hashable:
+    """Which of them asks for what."""
+    s = scenario(records=held(LAYER))
+    s.cache.handle(PullRequested(tag, Pull(Method.GET, LATEST)), s.now)
+    s.cache.handle(PullRequested(layer, Pull(Method.GET, BLOB)), s.now)
+    return s.cache.fingerprint(s.now, alike)
+
+
+def test_clients_of_one_class_may_change_places() -> None:
+    assert two_clients(1, 2, {1: 0, 2: 0}) == two_clients(2, 1, {1: 0, 2: 0})
+    assert two_clients(1, 2, {1: 0, 2: 1}) != two_clients(2, 1, {1: 0, 2: 1})
+    assert two_clients(1, 2, None) != two_clients(2, 1, None)
+
+
+def waiting_in_turn(alike: dict[int, int], *numbers: int) -> tuple[Hashable, Labels]:
+    s = scenario()
+    labels = Labels()
+    for number in numbers:
+        for what in (LATEST, BLOB):
+            pull = Pull(Method.GET, what)
+            s.cache.handle(PullRequested(number * 10 + (what == BLOB), pull), s.now)
+    s.cache.handle(PullRequested(99, Pull(Method.HEAD, BLOB)), s.now)
+    return s.cache.fingerprint(s.now, alike, labels), labels
+
+
+def test_nor_does_it_matter_who_of_one_class_came_first() -> None:
+    alike = {10: 1, 11: 2, 20: 1, 21: 2, 99: 3}
+    first, _ = waiting_in_turn(alike, 1, 2)
+    second, _ = waiting_in_turn(alike, 2, 1)
+    assert first == second
+
+
+def test_the_caller_is_told_what_its_numbers_are_called() -> None:
+    _, labels = waiting_in_turn({10: 1, 11: 2, 20: 1, 21: 2, 99: 3}, 2, 1)
+    assert labels.exchanges == {20: 0, 10: 1, 21: 2, 11: 3, 99: 4}
+    assert sorted(labels.numbers.values()) == list(range(len(labels.numbers)))
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_one_client_alone_is_called_the_same_whatever_its_number(number: int) -> None:
+    s, same = scenario(), scenario()
+    for at, cache in ((number, s.cache), (3, same.cache)):
+        cache.handle(PullRequested(at, Pull(Method.GET, LATEST)), s.now)
+    assert s.cache.fingerprint(s.now, {number: 0}) == same.cache.fingerprint(s.now, {3: 0})
+
+
+def test_without_clients_there_is_nobody_to_name() -> None:
+    cache = scenario(records=held(LAYER)).cache
+    assert cache.fingerprint(START, {}) == cache.fingerprint(START)
+
+
+def test_what_is_remembered_is_bounded_and_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    remembered = told(a_fill_further_on).cache.fingerprint(START)
+    monkeypatch.setattr(fingerprint, "REMEMBERED", 1)
+    assert told(a_fill_further_on).cache.fingerprint(START) == remembered
+    assert told(a_tag_check).cache.fingerprint(START) != remembered
+
+
+def uses(*used: float, ttl: float | None = None) -> Hashable:
+    items = (blob("a"), blob("b"))
+    parts = (held(item, used=at) for item, at in zip(items, used, strict=True))
+    return scenario(config(ttl=ttl), records(*parts)).cache.fingerprint(START)
+
+
+def test_which_was_used_before_which_matters() -> None:
+    assert uses(-3e6, -2e6) != uses(-2e6, -3e6)
+
+
+def test_how_long_before_matters_only_where_idle_content_goes() -> None:
+    assert uses(-4e6, -2e6) == uses(-3e6, -2e6)
+    assert uses(START - 4.0, START, ttl=9.0) != uses(START - 3.0, START, ttl=9.0)
+
+
+def nothing(s: Scenario) -> None:
+    pass
+
+
+def a_tag_check(s: Scenario) -> None:
+    s.get(LATEST)
+
+
+def another_tag_s_check(s: Scenario) -> None:
+    s.get(TagRef(APP, "v1"))
+
+
+def a_gone_tag(s: Scenario) -> None:
+    s.get(LATEST)
+    s.fetch.answers(404)
+
+
+def a_probe(s: Scenario) -> None:
+    s.head(BLOB)
+
+
+def a_fill(s: Scenario) -> None:
+    s.get(BLOB)
+
+
+def a_fill_for_a_range(s: Scenario) -> None:
+    s.get(BLOB, ranges=(RangeSpec(0, None),))
+
+
+def a_fill_for_another(s: Scenario) -> None:
+    s.get(LAYER.under(OTHER))
+
+
+def a_fill_that_has_begun(s: Scenario) -> None:
+    s.get(BLOB)
+    s.fetch.offers(LAYER)
+
+
+def a_fill_further_on(s: Scenario) -> None:
+    a_fill_that_has_begun(s)
+    s.fetch.brings(40)
+
+
+def a_fill_that_waits(s: Scenario) -> None:
+    a_fill_further_on(s)
+    s.fetch.fails()
+
+
+def a_fill_nobody_reads(s: Scenario) -> None:
+    a_fill_that_has_begun(s)
+    s.clients[0].leaves()
+
+
+def a_stored_blob(s: Scenario) -> None:
+    s.pulls(LAYER)
+
+
+def a_stored_blob_being_read(s: Scenario) -> None:
+    s.pulls(LAYER)
+    s.get(BLOB)
+
+
+def a_token_asked_for(s: Scenario) -> None:
+    s.get(BLOB)
+    s.fetch.answers(401, challenges=(BEARER,))
+
+
+def a_token_had(s: Scenario) -> None:
+    a_token_asked_for(s)
+    s.token.grants()
+
+
+def a_token_refused(s: Scenario) -> None:
+    a_token_asked_for(s)
+    s.token.refuses(403)
+
+
+def a_drain(s: Scenario) -> None:
+    s.drains()
+
+
+def a_failed_deletion(s: Scenario) -> None:
+    s.pulls(LAYER)
+    s.cache.configure(config(ttl=0.0))
+    s.passes(0.0)
+    s.cannot_delete()
+
+
+def a_window(s: Scenario) -> None:
+    s.get(BLOB)
+    s.fetch.fails(Cause.STORE)
+
+
+STORIES: list[Callable[[Scenario], None]] = [
+    nothing,
+    a_tag_check,
+    another_tag_s_check,
+    a_gone_tag,
+    a_probe,
+    a_fill,
+    a_fill_for_a_range,
+    a_fill_for_another,
+    a_fill_that_has_begun,
+    a_fill_further_on,
+    a_fill_that_waits,
+    a_fill_nobody_reads,
+    a_stored_blob,
+    a_stored_blob_being_read,
+    a_token_asked_for,
+    a_token_had,
+    a_token_refused,
+    a_drain,
+    a_failed_deletion,
+    a_window,
+]
+
+
+def told(story: Callable[[Scenario], None]) -> Scenario:
+    s = scenario()
+    story(s)
+    return s
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_every_state_is_told_apart_from_every_other(story: Callable[[Scenario], None]) -> None:
+    mine = told(story).cache.fingerprint(START)
+    assert told(story).cache.fingerprint(START) == mine
+    assert hash(mine) == hash(told(story).cache.fingerprint(START))
+    for other in STORIES:
+        if other is not story:
+            assert told(other).cache.fingerprint(START) != mine, other.__name__
