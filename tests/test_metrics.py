@@ -22,7 +22,6 @@ NOW = Gauges(
     readers=2,
     exchanges=4,
     connections=5,
-    lag=0.25,
     evictions=6,
     evicted_bytes=7,
     journal_failures=0,

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from distcache.access import HtpasswdRule, Rules, TokenRule
 from distcache.access.keys import ALGORITHMS
-from distcache.settings import Settings, SettingsError, interpret, load, unsupported
+from distcache.settings import Settings, SettingsError, load
 from tests.access.signing import Signer, certify, key
 
 FILE = """
@@ -55,7 +55,7 @@ def write_key(path: Path, signer: Signer, passphrase: str = "") -> None:
 
 def read(path: Path, text: str) -> Settings:
     path.write_text(FILE + text.replace("DIR", str(path.parent)))
-    return interpret(path, {})
+    return load(path, {})
 
 
 def wrong(path: Path, text: str) -> list[str]:
@@ -178,7 +178,7 @@ def test_a_login_of_ours_shared_with_known_users_is_not_warned_of(
         (", clientcas: [DIR/ca.pem], clientauth: verify-client-cert-if-given", "", ["$.http.addr"]),
     ):
         read(config, text.replace("%s", more) + auth)
-        assert [warning.path for warning in interpret(config, own).warnings] == expected
+        assert [warning.path for warning in load(config, own).warnings] == expected
 
 
 # TLS
@@ -279,17 +279,3 @@ def test_ciphers_are_openssls_choice(config: Path, files: Path) -> None:
 def test_a_key_for_everybody_is_warned_of(config: Path, files: Path) -> None:
     (files / "key.pem").chmod(0o644)
     assert warned(config, f"http: {{tls: {{{PAIR}}}}}") == ["$.http.tls.key"]
-
-
-@pytest.mark.parametrize("text", [HTPASSWD, f"http: {{tls: {{{PAIR}}}}}"])
-def test_what_no_server_acts_on_keeps_it_from_starting(
-    config: Path, files: Path, text: str
-) -> None:
-    settings = read(config, text)
-    problems = unsupported(settings)
-    if problems:
-        with pytest.raises(SettingsError) as caught:
-            load(config, {})
-        assert caught.value.problems == tuple(problems)
-    else:
-        assert load(config, {}) == settings

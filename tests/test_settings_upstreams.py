@@ -14,10 +14,7 @@ from distcache.settings import (
     Settings,
     SettingsError,
     UpstreamTimeouts,
-    interpret,
     load,
-    load_text,
-    unsupported,
 )
 from distcache.wire.sites import ForwardProxy
 from distcache.wire.urls import Url
@@ -57,7 +54,7 @@ def read(path: Path, *lines: str) -> Settings:
     path.write_text(
         FILE + "".join(f"  {line}\n".replace("DIR", str(path.parent)) for line in lines)
     )
-    return interpret(path, {})
+    return load(path, {})
 
 
 def wrong(path: Path, *lines: str) -> list[str]:
@@ -147,7 +144,7 @@ def test_docker_config_for_all_upstreams_without_credentials_of_their_own(
         "up:5000": DockerConfig(path, "up:5000"),
     }
     assert settings.credentials == {"ghcr.io": Credentials("u", "p")}
-    assert settings.passthrough == {"quay.io"}
+    assert [key for key, site in settings.sites.items() if site.passthrough] == ["quay.io"]
     assert not settings.core.upstreams["quay.io"].basic
 
 
@@ -316,7 +313,10 @@ def test_mirrors_in_their_order(config: Path) -> None:
     mirrors = "['https://one.corp/hub', 'http://two:5000']"
     settings = read(config, f"upstreams: {{docker.io: {{mirrors: {mirrors}}}, a.io: }}")
     expected = (Url("https", "one.corp", 443, "/hub"), Url("http", "two", 5000))
-    assert settings.mirrors == {"docker.io": expected}
+    assert tuple(mirror.url for mirror in settings.sites["docker.io"].mirrors) == expected
+    assert settings.core.upstreams["docker.io"].mirrors == 2
+    assert settings.sites["a.io"].mirrors == ()
+    assert settings.core.upstreams["a.io"].mirrors == 0
     (error,) = wrong(config, "upstreams: {a.io: {mirrors: ['https://a', 'https://u:hunter2@b']}}")
     assert error.endswith("@ $.proxy.upstreams['a.io'].mirrors[1]")
 
@@ -331,36 +331,3 @@ def test_repositories_that_are_served(config: Path) -> None:
         "$.proxy.upstreams['a.io'].allow[1]",
         "$.proxy.upstreams['a.io'].deny[0]",
     ]
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        "allow: ['library/*']",
-        "clientcert: DIR/both.pem",
-        "docker_config: DIR/config.json",
-        "exec: {command: DIR/helper}",
-        "mirrors: ['https://one.corp']",
-        "passthrough: true",
-        "proxy: 'http://proxy:3128'",
-        "timeouts: {idle: 1s}",
-        "username: u, password_file: DIR/password",
-    ],
-)
-def test_nothing_that_is_not_acted_on_is_passed_over(
-    config: Path, files: Path, members: str
-) -> None:
-    """Either a server can act on it, or it does not start: never a third."""
-    settings = read(config, f"upstreams: {{a.io: {{{members}}}}}")
-    problems = unsupported(settings)
-    for problem in problems:
-        assert problem.path.startswith("$.proxy.upstreams['a.io']")
-    if problems:
-        with pytest.raises(SettingsError) as caught:
-            load(config, {})
-        assert caught.value.problems == tuple(problems)
-        with pytest.raises(SettingsError) as caught:
-            load_text(config.read_text())
-        assert caught.value.problems == tuple(problems)
-    else:
-        assert load(config, {}) == load_text(config.read_text()) == settings

@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from . import __version__, log
+from .commands import changing, clients, health, keeping, looking, warming
 from .configuration.units import spell_duration, spell_size
+from .conformance.command import conformance
 from .settings import Level, Settings, SettingsError, load
 from .store.errors import StoreError
 
@@ -68,6 +70,24 @@ def check(config: Argument = None, option: Option = None) -> None:
     for warning in settings.warnings:
         errors.print(f"warning: {warning}", markup=False)
     _summary(settings)
+
+
+for _command, _name in (
+    (looking.ls, "ls"),
+    (looking.why, "why"),
+    (looking.du, "du"),
+    (changing.pin, "pin"),
+    (changing.unpin, "unpin"),
+    (changing.forget, "forget"),
+    (changing.prune, "prune"),
+    (keeping.verify, "verify"),
+    (keeping.import_, "import"),
+    (warming.warm, "warm"),
+    (clients.client_config, "client-config"),
+    (health.healthcheck, "healthcheck"),
+    (conformance, "conformance"),
+):
+    app.command(_name)(_command)
 
 
 def _version(wanted: bool) -> None:

@@ -68,16 +68,19 @@ def access(
     sent: int,
     seconds: float,
     client: str,
+    user: str | None = None,
     agent: str | None = None,
     cache: str | None = None,
     request: str | None = None,
 ) -> None:
-    """One answered request. `sent` bytes of body, `cache` as in Cache-Status, `request` its id.
+    """One answered request. `sent` bytes of body, `cache` as in Cache-Status, `request` its id,
+    `user` who asked, where that is known.
     The target's query is shown; no header that could hold a secret is taken."""
     fields: dict[str, Value] = {
         "http.request.method": method,
         "http.request.uri": target,
         "http.request.remoteaddr": client,
+        "auth.user.name": user,
         "http.request.useragent": agent,
         "http.request.id": request,
         "http.response.status": status,

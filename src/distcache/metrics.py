@@ -30,7 +30,7 @@ SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 @frozen
 class Gauges:
-    """What is so right now. Sizes in bytes, `lag` in seconds; `quota` by upstream: what is left
+    """What is so right now. Sizes in bytes; `quota` by upstream: what is left
     of upstream's limit on pulls, and the limit."""
 
     stored_bytes: int
@@ -40,7 +40,6 @@ class Gauges:
     readers: int
     exchanges: int
     connections: int
-    lag: float
     evictions: int
     evicted_bytes: int
     journal_failures: int
@@ -177,7 +176,6 @@ class Meter(Collector):
             ("fill_readers", "Clients that read along with them.", now.readers),
             ("exchanges", "Pulls being answered.", now.exchanges),
             ("connections", "Clients' connections.", now.connections),
-            ("loop_lag_seconds", "How late the event loop was last.", now.lag),
         ):
             yield GaugeMetricFamily(f"distcache_{name}", text, value=value)
         if now.max_bytes is not None:

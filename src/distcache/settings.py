@@ -15,6 +15,7 @@ from .configuration.document import Document
 from .configuration.document import Formatter as Formatter
 from .configuration.document import HttpTimeouts as HttpTimeouts
 from .configuration.document import Level as Level
+from .configuration.document import Seconds as Seconds
 from .configuration.document import UpstreamTimeouts as UpstreamTimeouts
 from .configuration.environment import override
 from .configuration.files import exposed
@@ -27,7 +28,7 @@ from .credentials import DockerConfig, Helper, PasswordFile
 from .wire import urls
 from .wire.challenge import Credentials
 from .wire.sites import UpstreamSite
-from .wire.urls import Url, Zone
+from .wire.urls import Zone
 
 LARGEST_FILE = 1024 * 1024
 """Bytes of configuration that are read."""
@@ -55,16 +56,29 @@ Source = PasswordFile | Helper | DockerConfig
 
 
 @frozen
+class Debug:
+    """Where operators look, `metrics` at this path, None: nowhere."""
+
+    host: str | None
+    port: int
+    metrics: str | None
+
+    @property
+    def authority(self) -> str:
+        host = self.host or "127.0.0.1"
+        return f"{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+@frozen
 class Settings:
     """Everything a server needs to start. Durations are in seconds.
 
     `host` None: every interface; `unix`: listen on this path instead. `tls` None: plain HTTP.
     `default` is a key of `sites`. By the same keys, only for upstreams that have some:
     `credentials`, `sources` (where credentials are found that are not in the configuration),
-    `timeouts` (else `upstream`), `mirrors` (asked before it, in order). `passthrough`: upstreams
-    to which clients' own tokens are shown. `rules`: who may ask. `client` bounds what clients
-    may take, `upstream` what upstreams may. `drain`: how long running transfers get at the
-    end."""
+    `timeouts` (else `upstream`). `rules`: who may ask. `client` bounds what clients may take,
+    `upstream` what upstreams may. `max_connections_per_client` None: as many as there may be.
+    `drain`: how long running transfers get at the end."""
 
     host: str | None
     port: int
@@ -77,52 +91,21 @@ class Settings:
     upstream: UpstreamTimeouts = field(factory=UpstreamTimeouts)
     drain: float = 20.0
     max_connections: int = 1000
+    max_connections_per_client: int | None = None
     log: Log = Log()
     unix: Path | None = None
     tls: ServerTls | None = None
     rules: Rules = Factory(lambda self: Rules(self.default), takes_self=True)
     sources: Mapping[str, Source] = field(factory=dict)
     timeouts: Mapping[str, UpstreamTimeouts] = field(factory=dict)
-    mirrors: Mapping[str, tuple[Url, ...]] = field(factory=dict)
-    passthrough: frozenset[str] = frozenset()
+    debug: Debug | None = None
     warnings: tuple[Problem, ...] = ()
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """The settings of a file and the variables over it; without a file, Docker Hub's cache on
     127.0.0.1:5000 with its files in the user's cache directory. Raises SettingsError with every
-    problem found, and with what is `unsupported`."""
-    settings = interpret(path, environ)
-    if problems := unsupported(settings):
-        raise SettingsError(problems)
-    return settings
-
-
-def unsupported(settings: Settings) -> list[Problem]:
-    """What is understood, and what no server acts on yet: to start without it would be worse
-    than not to start."""
-    found = []
-    if settings.rules.login is not None:
-        found.append("$.auth")
-    if settings.tls is not None:
-        found.append("$.http.tls")
-    for key, site in settings.sites.items():
-        used = {
-            "allow and deny": key in settings.rules.repositories,
-            "clientcert": site.client_cert is not None,
-            "mirrors": key in settings.mirrors,
-            "passthrough": key in settings.passthrough,
-            "password_file, exec and docker_config": key in settings.sources,
-            "proxy": site.proxy is not None,
-            "timeouts": key in settings.timeouts,
-        }
-        place = below("$.proxy.upstreams", key)
-        found += [f"{place} ({names})" for names, given in used.items() if given]
-    return [Problem("refused: not built yet", path) for path in found]
-
-
-def interpret(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """As `load`, with what is not supported yet."""
+    problem found."""
     tree, errors = _read(path) if path else (_defaults(environ), [])
     return _meaning(tree, errors, environ)
 
@@ -130,10 +113,7 @@ def interpret(path: Path | None, environ: Mapping[str, str]) -> Settings:
 def load_text(text: str) -> Settings:
     """The settings of a configuration's text, without any variables. Raises SettingsError."""
     tree, problems = parse(text)
-    settings = _meaning(tree, problems, {})
-    if missing := unsupported(settings):
-        raise SettingsError(missing)
-    return settings
+    return _meaning(tree, problems, {})
 
 
 def _meaning(tree: Tree, errors: list[Problem], environ: Mapping[str, str]) -> Settings:
@@ -197,7 +177,8 @@ class _Reader:
             and meant.http.tls.clientauth is document.ClientAuth.REQUIRED,
             repositories=upstreams.repositories,
         )
-        if rules.login is not None and upstreams.passthrough:
+        passthrough = any(site.passthrough for site in upstreams.sites.values())
+        if rules.login is not None and passthrough:
             self.wrong("not together with auth: a request carries one login", "$.proxy.upstreams")
         secrets = bool(upstreams.credentials or upstreams.sources)
         warnings += (*notes, *_cautions(meant, host, rules, secrets))
@@ -217,20 +198,20 @@ class _Reader:
             credentials=upstreams.credentials,
             sources=upstreams.sources,
             timeouts=upstreams.timeouts,
-            mirrors=upstreams.mirrors,
-            passthrough=frozenset(upstreams.passthrough),
             tls=tls.server(meant.http.tls, self.errors),
             rules=rules,
             client=meant.http.timeouts,
             upstream=meant.proxy.timeouts,
             drain=meant.http.draintimeout,
             max_connections=meant.http.max_connections,
+            max_connections_per_client=_per_client(meant.http),
             log=Log(
                 level=meant.log.level or meant.loglevel or Level.INFO,
                 formatter=meant.log.formatter,
                 access=not meant.log.accesslog.disabled,
                 fields=meant.log.fields,
             ),
+            debug=self.debug(meant.http.debug),
             warnings=warnings,
         )
 
@@ -252,9 +233,20 @@ class _Reader:
             self.wrong("only tcp is built", "$.http.net")
         if http.prefix.strip("/"):
             self.wrong("a path prefix is not built yet", "$.http.prefix")
-        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]\s]*)):([0-9]{1,5})", http.addr)
+        return self.place(http.addr, "$.http.addr")
+
+    def debug(self, meant: document.Debug) -> Debug | None:
+        if not meant.addr:
+            return None
+        host, port = self.place(meant.addr, "$.http.debug.addr")
+        if meant.prometheus.enabled and not meant.prometheus.path.startswith("/"):
+            self.wrong("must begin with a slash", "$.http.debug.prometheus.path")
+        return Debug(host, port, meant.prometheus.path if meant.prometheus.enabled else None)
+
+    def place(self, text: str, path: str) -> tuple[str | None, int]:
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]\s]*)):([0-9]{1,5})", text)
         if match is None or int(match[3]) > 65535:
-            self.wrong(f"must be HOST:PORT, like 127.0.0.1:5000: {http.addr!r}", "$.http.addr")
+            self.wrong(f"must be HOST:PORT, like 127.0.0.1:5000: {text!r}", path)
             return None, 0
         return match[1] or match[2] or None, int(match[3])
 
@@ -270,6 +262,13 @@ class _Reader:
 
     def wrong(self, message: str, path: str) -> None:
         self.errors.append(Problem(message, path))
+
+
+def _per_client(http: document.Http) -> int | None:
+    """Unless said otherwise, one address leaves half of the places to the others."""
+    if http.max_connections_per_client is None:
+        return max(http.max_connections // 2, 1)
+    return http.max_connections_per_client or None
 
 
 def _cautions(meant: Document, host: str | None, rules: Rules, secrets: bool) -> Iterator[Problem]:

@@ -6,7 +6,10 @@ from distcache import log
 from tests.adapters.harness import no_unforeseen_errors
 
 pytest.register_assert_rewrite(
-    "tests.adapters.contract", "tests.adapters.contract_hosting", "tests.adapters.contract_time"
+    "tests.adapters.contract",
+    "tests.adapters.contract_access",
+    "tests.adapters.contract_hosting",
+    "tests.adapters.contract_time",
 )
 
 

@@ -214,7 +214,6 @@ def test_going_on_where_upstream_knows_no_ranges(bench: Bench) -> None:
     assert_seen(bench, "GET", RANGELESS, attrgetter("layer"))
 
 
-@pytest.mark.xfail(strict=True, reason="what h11 holds after an answer's end is not looked at")
 def test_a_connection_with_an_unasked_answer_in_it_answers_nothing(bench: Bench) -> None:
     """RFC 9112 §6.3: a client must not take it for the answer to another request."""
     number = next(bench.numbers)

@@ -32,7 +32,7 @@ DECISIONS = frozenset(
         "uri-miss": ("", "stored", "error", "stored ttl", "ttl stale-if-error"),
         "uri-miss collapsed": ("", "stored", "error", "stored ttl", "stored ttl stale-if-error"),
         # A transfer held the first part.
-        "partial collapsed": ("stored", "stored ttl", "error"),
+        "partial collapsed": ("", "stored", "stored ttl", "error"),
         # The tag had to be confirmed, or could not be.
         "stale": ("", "stored", "error", "ttl stale-if-error"),
         "stale collapsed": ("", "stored", "error"),

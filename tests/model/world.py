@@ -68,8 +68,8 @@ class World:
         self.discarded: frozenset[int] = frozenset()
         self.held: Digest | None = None
         """What the tag was answered with, as long as nothing has happened that may lose it."""
-        self.absent = False
-        """The last that upstream said of the tag is 404."""
+        self.said: Digest | None = D1 if bound.stocked else None
+        """What upstream last said the tag is."""
         self.trail: frozenset[Digest] = frozenset()
         """What the tag was since the oldest check under way began."""
         self.confirmed: tuple[Digest, float] | None = None
@@ -323,11 +323,11 @@ class World:
         if head.status == 404:
             self.said404 |= {request.resource}
             if request.resource == TAG:
-                self.held, self.absent = None, True
+                self.held, self.said = None, None
         if head.status == 200 and digest is not None:
             self.vouched |= {request.repository}
             if request.resource == TAG:
-                self.absent = False
+                self.said = digest
             if request.resource == TAG and self.bound.tag_ttl:
                 self.confirmed = (digest, self.now)
         if head.status in (200, 206) and request.method is Method.GET and digest is not None:
@@ -423,7 +423,7 @@ class World:
             digest = head.descriptor.content.digest
             coming = any(isinstance(j, fx.CommitBlob) and j.digest == digest for j in self.jobs)
             there = coming or digest in self.disk
-            self.held = digest if there and not self.absent else None
+            self.held = digest if there and digest == self.said else None
 
     # Properties
 
@@ -509,7 +509,7 @@ class World:
             (
                 self.tag,
                 self.held,
-                self.absent,
+                self.said,
                 self.trail,
                 self.disk,
                 self.said404,

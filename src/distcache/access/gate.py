@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from ..core.effects import Code
 from ..core.oci import Repository
-from ..core.pull import Catalog, Pull
+from ..core.pull import Catalog, Ping, Pull
 from ..watched import FileProblem, Report
 from ..wire.replies import Reply, refusal
 from . import challenges
@@ -91,6 +91,8 @@ def asked(routed: Pull | Reply) -> Asked:
     if isinstance(routed, Reply):
         return None
     target = routed.target
+    if isinstance(target, Ping):
+        return None
     return target if isinstance(target, Catalog) else target.repository
 
 
@@ -106,6 +108,11 @@ class Gate:
         self._tokens = Tokens(login) if isinstance(login, TokenRule) else None
         self._told = ""
 
+    @property
+    def wants_login(self) -> bool:
+        """`judge` looks at Authorization."""
+        return self._rules.login is not None
+
     def judge(
         self, authorization: str | None, asked: Asked, subject: str | None, now: float
     ) -> Verdict | Check:
@@ -113,12 +120,11 @@ class Gate:
         certificate. `now` in seconds of the epoch."""
         if self._rules.certificate and subject is None:
             return Refused(403, Code.DENIED, "a client certificate is wanted")
-        said = parse(authorization)
         match self._rules.login:
             case HtpasswdRule() as rule:
-                return self._judge_password(rule, said, asked, now)
+                return self._judge_password(rule, parse(authorization), asked, now)
             case TokenRule() as rule:
-                return self._judge_token(rule, said, asked, now)
+                return self._judge_token(rule, parse(authorization), asked, now)
         return self._served(asked, subject)
 
     def _judge_password(

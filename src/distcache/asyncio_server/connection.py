@@ -20,7 +20,8 @@ TURN = 16
 
 
 class Connection:
-    """`ended` is called once, when it is closed. Begins to read at once. `closed` for good."""
+    """`ended` is called once, when it is closed. Begins to read at once. `closed` for good. Over
+    TLS where the service has certificates. GoneError, with the socket closed."""
 
     def __init__(
         self,
@@ -30,6 +31,9 @@ class Connection:
         poller: Poller,
         ended: Callable[["Connection"], None],
     ) -> None:
+        if service.certificates is not None:
+            sock = sockets.secure(sock, service.certificates.current())
+        self.client = client
         self._service = service
         self._ended = ended
         self._loop = asyncio.get_running_loop()
@@ -41,11 +45,13 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = math.inf
         self._lingering = 0
-        self._guard(self._go_on)
+        self._begun = False
+        self._until(service.time() + service.timeouts.headers)
+        self._guard(self._begin)
 
     def retire(self) -> None:
         """End it if it waits for a first byte; an answer under way is its last anyway."""
-        if self._dialogue.idle:
+        if self._dialogue.idle or not self._begun:
             self.close()
 
     def close(self) -> None:
@@ -63,10 +69,10 @@ class Connection:
     # What the loop calls
 
     def _readable(self) -> None:
-        self._guard(self._read)
+        self._guard(self._read if self._begun else self._begin)
 
     def _writable(self) -> None:
-        self._guard(self._flush)
+        self._guard(self._flush if self._begun else self._begin)
 
     def _taken_up(self) -> None:
         self._turn = None
@@ -85,6 +91,12 @@ class Connection:
             self._take_up()
 
     # What it does
+
+    def _begin(self) -> None:
+        if self._transport.shake_hands():
+            self._dialogue.subject = self._transport.subject
+            self._begun = True
+            self._go_on()
 
     def _go_on(self) -> None:
         """From step to step, as far as it goes without waiting."""

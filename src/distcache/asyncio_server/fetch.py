@@ -14,23 +14,20 @@ from typing import Any
 from ..core.events import Cause
 from ..driver import TOKEN_LIMIT, TokenCall, Transfer
 from ..driver.http import AHEAD, WRITERS, failure_cause
-from ..settings import UpstreamTimeouts
 from .poller import Poller
 from .pools import Body, Pools, send
 from .shielding import in_thread, until_done
 
 
 class Fetcher:
-    """Made by `open_fetcher`. `timeouts` may be changed at any time."""
+    """Made by `open_fetcher`."""
 
     def __init__(
         self,
         group: asyncio.TaskGroup,
         pools: Pools,
         writers: Executor,
-        timeouts: UpstreamTimeouts,
     ) -> None:
-        self.timeouts = timeouts
         self._group = group
         self._pools = pools
         self._writers = writers
@@ -39,6 +36,10 @@ class Fetcher:
 
     def start_fetch(self, transfer: Transfer) -> None:
         self._start(self._run_fetch(transfer), lambda: transfer.fail(Cause.CANCELLED))
+
+    def renew(self) -> None:
+        """From now on connections are new, and certificates as they are in their files."""
+        self._pools.renew()
 
     def start_token(self, call: TokenCall) -> None:
         self._start(self._run_token(call), lambda: call.fail(Cause.CANCELLED))
@@ -74,7 +75,7 @@ class Fetcher:
     async def _run_token(self, call: TokenCall) -> None:
         await asyncio.sleep(0)
         try:
-            async with asyncio.timeout(self.timeouts.headers):
+            async with asyncio.timeout(call.timeouts.headers):
                 await self._token(call)
         except TimeoutError:
             call.fail(Cause.TIMEOUT)
@@ -84,8 +85,8 @@ class Fetcher:
     async def _fetch(self, transfer: Transfer) -> None:
         async with self._pools.of(transfer.site, transfer.sent.url.scheme) as pool:
             try:
-                async with _stoppable(transfer, self.timeouts.headers):
-                    response = await send(pool, transfer.sent, self.timeouts)
+                async with _stoppable(transfer, transfer.timeouts.headers):
+                    response = await send(pool, transfer.sent, transfer.timeouts)
             except TimeoutError:
                 transfer.fail(Cause.TIMEOUT)
                 return
@@ -117,7 +118,7 @@ class Fetcher:
 
     async def _token(self, call: TokenCall) -> None:
         async with self._pools.of(call.site, call.sent.url.scheme) as pool:
-            response = await send(pool, call.sent, self.timeouts)
+            response = await send(pool, call.sent, call.timeouts)
             async with Body(response) as body:
                 pieces = bytearray()
                 while (piece := await body.next()) is not None:
@@ -129,7 +130,7 @@ class Fetcher:
 
 
 @asynccontextmanager
-async def open_fetcher(timeouts: UpstreamTimeouts, poller: Poller) -> AsyncIterator[Fetcher]:
+async def open_fetcher(poller: Poller) -> AsyncIterator[Fetcher]:
     """Leaving the block cancels all requests, those that are started on the way out too, waits
     for them and closes the connections."""
     with ThreadPoolExecutor(WRITERS, "distcache-spool") as writers:
@@ -137,7 +138,7 @@ async def open_fetcher(timeouts: UpstreamTimeouts, poller: Poller) -> AsyncItera
         await pools.warm_up()
         try:
             async with asyncio.TaskGroup() as group:
-                fetcher = Fetcher(group, pools, writers, timeouts)
+                fetcher = Fetcher(group, pools, writers)
                 try:
                     yield fetcher
                 finally:

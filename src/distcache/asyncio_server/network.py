@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import httpcore
 
 from ..driver.http import READ
+from ..driver.reach import Reach
 from .poller import READ as READABLE
 from .poller import WRITE, Poller
 
@@ -64,7 +65,7 @@ class Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> "Stream":
-        secured = _SecuredStream(self._socket, self._poller, ssl_context, server_hostname)
+        secured = _SecuredStream(self, ssl_context, server_hostname)
         try:
             async with asyncio.timeout(timeout):
                 await secured.shake_hands()
@@ -81,7 +82,12 @@ class Stream(httpcore.AsyncNetworkStream):
         if info != "is_readable":
             return None  # asked for to see whether HTTP/2 was agreed on: it is never offered
         # One that was torn must not be taken for idle.
-        return self._socket.fileno() < 0 or _is_readable(self._socket)
+        return self._socket.fileno() < 0 or self._is_readable()
+
+    def _is_readable(self) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     async def _receive(self, count: int) -> bytes:
         """OSError."""
@@ -115,10 +121,9 @@ class _SecuredStream(Stream):
     """TLS over it. Many servers close without close_notify; HTTP's own framing tells a cut
     (RFC 9112 §9.8)."""
 
-    def __init__(
-        self, sock: socket.socket, poller: Poller, context: ssl.SSLContext, name: str | None
-    ) -> None:
-        super().__init__(sock, poller)
+    def __init__(self, inner: Stream, context: ssl.SSLContext, name: str | None) -> None:
+        super().__init__(inner._socket, inner._poller)
+        self._inner = inner
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
@@ -149,7 +154,7 @@ class _SecuredStream(Stream):
             else:
                 await self._flush()
                 return done
-            data = await super()._receive(READ)
+            data = await self._inner._receive(READ)
             if data:
                 self._incoming.write(data)
             else:
@@ -157,12 +162,17 @@ class _SecuredStream(Stream):
 
     async def _flush(self) -> None:
         if self._outgoing.pending:
-            await super()._send(self._outgoing.read())
+            await self._inner._send(self._outgoing.read())
+
+    def _is_readable(self) -> bool:
+        left = self._incoming.pending or self._tls.pending()
+        return bool(left) or self._inner._is_readable()
 
 
 class Backend(httpcore.AsyncNetworkBackend):
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, poller: Poller, reach: Reach) -> None:
         self._poller = poller
+        self._reach = reach
 
     async def connect_tcp(
         self,
@@ -175,11 +185,26 @@ class Backend(httpcore.AsyncNetworkBackend):
         try:
             async with asyncio.timeout(timeout):
                 addresses = await _addresses(host, port)
-                return Stream(await _connect(self._poller, addresses), self._poller)
+                sock = await _connect(self._poller, addresses)
+                try:
+                    await self._look(sock, host)
+                except BaseException:
+                    sock.close()
+                    raise
+                return Stream(sock, self._poller)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
+
+    async def _look(self, sock: socket.socket, host: str) -> None:
+        """OSError, ForbiddenError."""
+        reach, address = self._reach, sock.getpeername()[0]
+        if not reach.suspicious(host, address):
+            return
+        found = await _addresses(reach.home, 0)
+        if not reach.permits(address, (str(where[0]) for _, where in found)):
+            raise reach.refuse(host, address)
 
 
 async def _addresses(host: str, port: int) -> list[Address]:
@@ -245,9 +270,3 @@ async def _connect_one(poller: Poller, family: socket.AddressFamily, address: An
 def _discard(task: asyncio.Task[socket.socket]) -> None:
     if not task.cancelled() and task.exception() is None:
         task.result().close()
-
-
-def _is_readable(sock: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))

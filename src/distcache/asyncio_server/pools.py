@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import httpcore
 
 from ..driver import REST
-from ..driver.http import REST_TIME, Pool, Shelf, http_request, ssl_context
+from ..driver.http import REST_TIME, Pool, Shelf, Trust, http_request, load_trust, surplus
 from ..settings import UpstreamTimeouts
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
@@ -23,11 +23,16 @@ from .shielding import in_thread, run_through
 
 async def send(pool: Pool, sent: HttpRequest, timeouts: UpstreamTimeouts) -> httpcore.Response:
     """Up to the answer's head, for which the caller's patience counts. Raises httpcore's errors."""
+    request = http_request(sent, timeouts, socks=pool.socks)
     try:
-        return await pool.connections.handle_async_request(http_request(sent, timeouts))
+        return await pool.connections.handle_async_request(request)
     except asyncio.CancelledError:
         # Perhaps between connecting and sending, which httpcore forgets to undo.
         pool.retired = True
+        raise
+    except Exception:
+        # It also forgets a tunnel that was opened in vain.
+        pool.retired = pool.retired or pool.proxied
         raise
 
 
@@ -36,25 +41,29 @@ class Pools:
 
     def __init__(self, executor: Executor, poller: Poller) -> None:
         self._executor = executor
-        self._shelf = Shelf(Backend(poller))
+        self._shelf = Shelf(lambda reach: Backend(poller, reach))
 
     @asynccontextmanager
     async def of(self, site: UpstreamSite, scheme: str) -> AsyncIterator[Pool]:
         """The pool for one request, until its answer is done with."""
-        context = None
+        trust = Trust()
         if not self._shelf.usable(site, scheme):
-            context = await in_thread(self._executor, lambda: ssl_context(site.ca))
-        pool = self._shelf.take(site, scheme, context)
+            trust = await in_thread(self._executor, lambda: load_trust(site, scheme))
+        pool = self._shelf.take(site, scheme, trust)
         try:
             yield pool
         finally:
-            if self._shelf.give_back(pool):
-                await run_through(pool.connections.aclose())
+            for spent in self._shelf.give_back(pool):
+                await run_through(spent.connections.aclose())
 
     async def warm_up(self) -> None:
         """What httpcore's first use loads takes a tenth of a second: not while a client waits."""
         async with httpcore.AsyncConnectionPool():
             pass
+
+    def renew(self) -> None:
+        """See `Shelf.renew`."""
+        self._shelf.renew()
 
     async def aclose(self) -> None:
         """When nobody uses any."""
@@ -106,4 +115,6 @@ class Body:
             with suppress(httpcore.NetworkError, httpcore.ProtocolError):
                 while await self.next() is not None:
                     pass
+        elif self._over and surplus(self._response):
+            await self._response.extensions["network_stream"].aclose()
         await self._response.aclose()

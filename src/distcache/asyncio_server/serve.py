@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 
 from .. import log
 from ..core.cache import Cache
-from ..core.events import Cause, Draining
+from ..core.events import Cause, Draining, Woke
 from ..core.oci import Time
+from ..debugging import Debugging
 from ..driver import OnDecision, Service, TokenCall, Transfer
 from ..driver.hosting import announce, assemble, raise_file_limit, reconfigure, say_stopped
-from ..driver.listening import Listening, open_listening
+from ..driver.listening import Listening, open_debug, open_listening
+from ..driver.sockets import GoneError
 from ..embedding import Config, settings_of
 from ..settings import Level, Settings, SettingsError
 from ..store import open_store
@@ -31,6 +33,9 @@ from .shielding import in_thread, until_done
 from .timer import Timer
 
 T = TypeVar("T")
+
+DEBUG_CONNECTIONS = 64
+"""Of operators and their tools at once."""
 
 JOBS = 8
 """Threads for commits, deletions, the index and the opening of files."""
@@ -54,6 +59,17 @@ class Server:
         self._ended = asyncio.Event()
         self._drain = math.inf
         self._timer: asyncio.TimerHandle | None = None
+        self._debugging: Debugging | None = None
+        self._operators: Listener | None = None
+
+    def tell(self, debugging: Debugging, listening: Listening) -> None:
+        """Before it runs: operators are told at `listening`."""
+        self._debugging = debugging
+        self._operators = Listener(listening.sockets, DEBUG_CONNECTIONS, self._operate)
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
 
     @property
     def port(self) -> int:
@@ -69,9 +85,13 @@ class Server:
         returns, cancelled or not: a cancellation cuts, and is raised at the end."""
         driver, shell = self._service.driver, self._shell
         try:
-            async with open_fetcher(self._settings.upstream, shell.poller) as shell.fetcher:
+            async with open_fetcher(shell.poller) as shell.fetcher:
                 shell.timer.start(driver)
+                # What has become too old, or too much, while nobody served it.
+                driver.feed(Woke())
                 self._listener.start()
+                if self._operators is not None:
+                    self._operators.start()
                 try:
                     await self._serve_clients()
                 finally:
@@ -104,7 +124,7 @@ class Server:
         self._timer = self._loop.call_at(self._drain, self._leave_clients)
         if not self.stopping.is_set():
             self.stopping.set()
-            self._listener.close()
+            self._close_listeners()
             self._service.draining = True
             self._service.driver.feed(Draining())
             for connection in list(self._connections):
@@ -118,8 +138,13 @@ class Server:
             return False
         self._settings = kept
         if self._shell.fetcher is not None:
-            self._shell.fetcher.timeouts = kept.upstream
+            self._shell.fetcher.renew()
         return True
+
+    def _close_listeners(self) -> None:
+        self._listener.close()
+        if self._operators is not None:
+            self._operators.close()
 
     async def _serve_clients(self) -> None:
         await self.stopping.wait()
@@ -129,19 +154,49 @@ class Server:
 
     def _leave_clients(self) -> None:
         self._shell.timer.stop()
-        self._listener.close()
+        self._close_listeners()
         if self._timer is not None:
             self._timer.cancel()
         for connection in list(self._connections):
             connection.close()
 
+    def _operate(self, sock: socket.socket, client: str) -> None:
+        assert self._debugging is not None
+        service, poller = self._debugging.service, self._shell.poller
+        try:
+            connection = Connection(sock, client, service, poller, self._operated)
+        except GoneError:
+            assert self._operators is not None
+            self._operators.ended()
+            return
+        if not connection.closed:
+            self._connections.add(connection)
+
+    def _operated(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._changed.set()
+        assert self._operators is not None
+        self._operators.ended()
+
     def _connect(self, sock: socket.socket, client: str) -> None:
-        connection = Connection(sock, client, self._service, self._shell.poller, self._disconnected)
+        if not self._service.crowd.enter(client):
+            sock.close()
+            self._listener.ended()
+            return
+        try:
+            connection = Connection(
+                sock, client, self._service, self._shell.poller, self._disconnected
+            )
+        except GoneError:
+            self._service.crowd.leave(client)
+            self._listener.ended()
+            return
         if not connection.closed:
             self._connections.add(connection)
 
     def _disconnected(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._service.crowd.leave(connection.client)
         self._changed.set()
         self._listener.ended()
 
@@ -164,6 +219,9 @@ async def open_server(
                 core = Cache(settings.core, store.inventory)
                 service = assemble(settings, core, store, shell, loop.time, on_decision)
                 server = Server(settings, service, listening, shell)
+                if settings.debug is not None:
+                    debugging = Debugging(settings, core, service, lambda: server.connections)
+                    server.tell(debugging, open_debug(settings.debug))
                 announce(settings, store, server.url)
                 try:
                     async with _running(server):

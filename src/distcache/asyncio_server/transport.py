@@ -6,10 +6,12 @@ be sent as the socket has room for them.
 """
 
 import socket
+import ssl
 from collections.abc import Callable
 
+from ..access import subject
 from ..driver import SendFile, sockets
-from ..driver.sockets import SourceError
+from ..driver.sockets import SourceError, Want
 from .poller import LOST, READ, WRITE, Poller
 
 
@@ -28,6 +30,7 @@ class Transport:
     ) -> None:
         sock.setblocking(False)
         self._socket = sock
+        self._tls = isinstance(sock, ssl.SSLSocket)
         self._fd = sock.fileno()
         self._poller = poller
         self._readable = readable
@@ -37,6 +40,24 @@ class Transport:
         self._data: bytes | memoryview = b""
         self._file: SendFile | None = None
         poller.watch(self._fd, 0, self._ready)
+
+    @property
+    def subject(self) -> str | None:
+        """The name in the certificate that the client has shown, if it has."""
+        sock = self._socket
+        return subject(sock.getpeercert()) if isinstance(sock, ssl.SSLSocket) else None
+
+    def shake_hands(self) -> bool:
+        """Over TLS, before everything else. False: `readable` or `writable` will be called, then
+        this again. GoneError."""
+        if not self._tls:
+            return True
+        assert isinstance(self._socket, ssl.SSLSocket)
+        want = sockets.shake_hands(self._socket)
+        events = {None: 0, Want.READ: READ, Want.WRITE: WRITE}[want]
+        if events != self._events:
+            self._wait_for(events)
+        return want is None
 
     def read(self) -> bytes | None:
         """See `sockets.receive`."""
@@ -65,18 +86,26 @@ class Transport:
             if not sent:
                 return self._wait()
             self._data = memoryview(self._data)[sent:]
-        if file is not None:
+        if file is not None and file.start < file.stop:
             try:
-                file.start += sockets.send_file(self._socket, file.fd, file.start, file.stop)
+                self._send_piece(file)
             except SourceError:
                 self._file = None
                 self._go_on()
                 raise
-            if file.start < file.stop:
+            if file.start < file.stop or self._data:
                 return self._wait()
-            self._file = None
+        self._file = None
         self._go_on()
         return True
+
+    def _send_piece(self, file: SendFile) -> None:
+        """GoneError, SourceError."""
+        if self._tls:
+            self._data = sockets.read_file(file.fd, file.start, file.stop)
+            file.start += len(self._data)
+        else:
+            file.start += sockets.send_file(self._socket, file.fd, file.start, file.stop)
 
     def resume_reading(self) -> None:
         if not self._events & READ:
@@ -89,7 +118,7 @@ class Transport:
     def end(self) -> bool:
         """End our side. False: the client is gone."""
         try:
-            self._socket.shutdown(socket.SHUT_WR)
+            sockets.end(self._socket)
         except OSError:
             return False
         return True

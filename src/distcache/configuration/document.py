@@ -89,6 +89,18 @@ class Tls:
 
 
 @frozen
+class Prometheus:
+    enabled: bool = False
+    path: str = "/metrics"
+
+
+@frozen
+class Debug:
+    addr: str = ""
+    prometheus: Prometheus = Prometheus()
+
+
+@frozen
 class Http:
     addr: str = "127.0.0.1:5000"
     net: str = "tcp"
@@ -96,7 +108,9 @@ class Http:
     draintimeout: Seconds = Seconds(20)
     timeouts: HttpTimeouts = HttpTimeouts()
     max_connections: int = 1000
+    max_connections_per_client: int | None = None
     tls: Tls = Tls()
+    debug: Debug = Debug()
 
 
 @frozen

@@ -99,9 +99,6 @@ IGNORED: Mapping[str, Known] = {
     "http.headers": Known(ANY, "not sent; X-Content-Type-Options: nosniff always is"),
     "http.http2": Known(_keys("disabled"), "HTTP/1.1 is spoken"),
     "http.h2c": Known(_keys("enabled"), "HTTP/1.1 is spoken"),
-    "http.debug": Known(
-        _keys("addr", prometheus=_keys("enabled path")), f"the debug listener is {_NOT_YET}"
-    ),
     "http.tls.ciphersuites": Known({}, "OpenSSL's own choice of ciphers is used"),
     "auth.token.autoredirect": Known({}, _SAID),
     "auth.token.autoredirectpath": Known({}, _SAID),

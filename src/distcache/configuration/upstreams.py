@@ -36,9 +36,7 @@ class Upstreams:
         self.sites: dict[str, UpstreamSite] = {}
         self.treatment: dict[str, core.Upstream] = {}
         self.timeouts: dict[str, document.UpstreamTimeouts] = {}
-        self.mirrors: dict[str, tuple[Url, ...]] = {}
         self.repositories: dict[str, Patterns] = {}
-        self.passthrough: set[str] = set()
         self._specs: dict[str, Spec] = {}
         self._own: set[str] = set()
         self._proxy = proxy
@@ -131,8 +129,6 @@ class Upstreams:
             login = self._spec(everywhere, url, "$.proxy")
         if login is not None:
             self._specs[key] = login
-        if meant.passthrough:
-            self.passthrough.add(key)
         self._add_limits(key, meant, path)
         self.sites[key] = UpstreamSite(
             key=key,
@@ -141,6 +137,8 @@ class Upstreams:
             hosts=tuple(self._hosts(meant.hosts, below(path, "hosts"))),
             hub=key == HUB,
             allow_private_redirects=meant.allow_private_redirects,
+            passthrough=meant.passthrough,
+            mirrors=tuple(self._mirrors(key, meant, path)),
             ca=meant.ca or None,
             client_cert=meant.clientcert or None,
             client_key=meant.clientkey or None,
@@ -151,7 +149,15 @@ class Upstreams:
             stale_if_error=_first(meant.stale_if_error, self._proxy.stale_if_error),
             negative_ttl=_first(meant.negative_ttl, self._proxy.negative_ttl),
             basic=login is not None,
+            mirrors=len(self.sites[key].mirrors),
         )
+
+    def _mirrors(self, key: str, meant: document.Upstream, path: str) -> Iterable[UpstreamSite]:
+        """They are shown no login, no certificate of ours, and not to the proxy."""
+        for index, text in enumerate(meant.mirrors):
+            url = self._url(text, below(f"{path}.mirrors", index))
+            private = meant.allow_private_redirects
+            yield UpstreamSite(key, url, allow_private_redirects=private, ca=meant.ca or None)
 
     def _add_limits(self, key: str, meant: document.Upstream, path: str) -> None:
         if meant.ca:
@@ -168,10 +174,6 @@ class Upstreams:
             allow = self._patterns(meant.allow, below(path, "allow"))
             deny = self._patterns(meant.deny, below(path, "deny"))
             self.repositories[key] = Patterns(allow, deny)
-        places_of = enumerate(meant.mirrors)
-        mirrors = [self._url(text, below(f"{path}.mirrors", index)) for index, text in places_of]
-        if mirrors:
-            self.mirrors[key] = tuple(mirrors)
 
     def _spec(self, meant: document.Upstream, url: Url, path: str) -> Spec | None:
         return credentials.spec(meant, url.authority, path, self._problems, self._warnings)

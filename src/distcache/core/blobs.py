@@ -41,14 +41,13 @@ TRANSITIONS = {
 @frozen
 class Blob:
     """`journalled` is the last use that the journal knows; `listed`: it has its entry in the
-    LRU; `readers`: exchanges that are being sent from it."""
+    LRU. Its last use and its readers change with every pull and stand in tables of their own,
+    `State.used` and `State.readers`."""
 
     state: BlobState
     size: int
-    used: Time
     journalled: Time
     document: Document | None = None
-    readers: int = 0
     listed: bool = False
 
 
@@ -67,7 +66,8 @@ def add(state: State, digest: Digest, size: int, document: Document | None, used
     old = state.blobs.get(digest)
     if old is None:
         state.stored += size
-        blob = Blob(BlobState.STORED, size, used, used, document)
+        state.used[digest] = used
+        blob = Blob(BlobState.STORED, size, used, document)
     else:
         assert old.state is BlobState.STORED, digest
         blob = evolve(old, document=document or old.document)
@@ -78,23 +78,26 @@ def add(state: State, digest: Digest, size: int, document: Document | None, used
 
 def journal(state: State, digest: Digest) -> None:
     blob = state.blobs[digest]
-    state.emit(Journal(BlobStored(digest, blob.size, blob.used, blob.document)))
+    state.emit(Journal(BlobStored(digest, blob.size, state.used[digest], blob.document)))
 
 
 def touch(state: State, digest: Digest, now: Time) -> None:
     """It is being used; uses close together reach the journal once."""
     blob = state.blobs[digest]
-    journalled = blob.journalled
-    if now - journalled >= state.limits.used_resolution:
-        journalled = now
+    if now - blob.journalled >= state.limits.used_resolution:
         state.emit(Journal(BlobUsed(digest, now)))
-    state.blobs[digest] = evolve(blob, used=max(now, blob.used), journalled=journalled)
+        state.blobs[digest] = evolve(blob, journalled=now)
+    if state.used[digest] < now:
+        state.used[digest] = now
 
 
 def read(state: State, digest: Digest, change: int) -> None:
     """One reader more (+1) or less (-1)."""
-    blob = state.blobs[digest]
-    state.blobs[digest] = evolve(blob, readers=blob.readers + change)
+    readers = state.readers.get(digest, 0) + change
+    if readers:
+        state.readers[digest] = readers
+    else:
+        del state.readers[digest]
 
 
 def parents(state: State, digest: Digest) -> list[Digest]:
@@ -108,7 +111,7 @@ def parents(state: State, digest: Digest) -> list[Digest]:
 
 def pinned(state: State, digest: Digest) -> bool:
     """Being read, or being fetched."""
-    if state.blobs[digest].readers:
+    if digest in state.readers:
         return True
     return any(Content(kind, digest) in state.fills for kind in Kind)
 
@@ -118,7 +121,7 @@ def list_if_root(state: State, digest: Digest) -> None:
     blob = state.blobs[digest]
     if not blob.listed and not parents(state, digest):
         state.blobs[digest] = evolve(blob, listed=True)
-        heappush(state.lru, (blob.used, digest))
+        heappush(state.lru, (state.used[digest], digest))
 
 
 def doom(state: State, digest: Digest) -> None:
@@ -131,6 +134,7 @@ def doom(state: State, digest: Digest) -> None:
 def deleted(state: State, digest: Digest) -> None:
     """The store has let go of it."""
     blob = state.blobs.pop(digest)
+    del state.used[digest]
     state.stored -= blob.size
     state.doomed -= blob.size
 
@@ -138,6 +142,8 @@ def deleted(state: State, digest: Digest) -> None:
 def lost(state: State, digest: Digest) -> None:
     """It turned out that the store does not have it."""
     blob = state.blobs.pop(digest)
+    del state.used[digest]
+    state.readers.pop(digest, None)
     state.stored -= blob.size
     unlink(state, digest, blob)
 
@@ -146,8 +152,9 @@ def kept(state: State, digest: Digest, now: Time) -> None:
     """The store could not delete it: it is as good as used just now."""
     blob = state.blobs[digest]
     after = step(TRANSITIONS, blob.state, BlobInput.KEPT)
-    kept_blob = evolve(blob, state=after, used=max(now, blob.used))
+    kept_blob = evolve(blob, state=after)
     state.blobs[digest] = kept_blob
+    state.used[digest] = max(now, state.used[digest])
     state.doomed -= blob.size
     link(state, digest, kept_blob)
     list_if_root(state, digest)

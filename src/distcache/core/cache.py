@@ -18,6 +18,7 @@ from . import (
     exchanges,
     fills,
     grants,
+    hits,
     invariants,
     operations,
     pings,
@@ -67,8 +68,11 @@ from .values import evolve
 UNKNOWN_NEED = 64 * 1024 * 1024
 """Bytes to make room for, when a full disk stops a fill whose size is not known."""
 
-MAY_EVICT = (HeadReceived, FetchEnded, BlobCommitted, Woke)
+MAY_EVICT = frozenset({HeadReceived, FetchEnded, BlobCommitted, Woke})
 """After these there may be too much, or something has been idle for too long."""
+
+CONTENT_STAYS = frozenset({PullRequested, BodySent, BodySpooled, ClientClosed})
+"""These leave alone what is stored, who may have it, and the configuration."""
 
 
 class Cache:
@@ -77,29 +81,48 @@ class Cache:
 
     def __init__(self, config: Config, inventory: Inventory) -> None:
         self._state = State(config)
+        self._deadline: Time | None = None
+        self._deadline_known = False
         self._restore(inventory)
 
     def handle(self, event: Event, now: Time) -> list[Effect]:
         """Take in what happened; what to do, in order."""
         state = self._state
+        kind = type(event)
+        if kind is PullRequested:
+            known = hits.again(state, event, now)
+        else:
+            known = hits.done(state, event) if kind is BodySent else None
+        if known is not None:
+            return known
+        self._deadline_known = False
+        if kind not in CONTENT_STAYS:
+            state.version += 1
         self._route(event, now)
         if state.woken:
             self._settle(now)
-        if isinstance(event, MAY_EVICT):
+        if kind in MAY_EVICT:
             # Last: who has waited for content is by now its reader.
             eviction.run(state, now)
         effects, state.effects = state.effects, []
+        if kind is PullRequested:
+            hits.keep(state, event, effects, now)
         return effects
 
     def next_deadline(self) -> Time | None:
-        """When Woke is due, if nothing else happens before."""
-        state = self._state
-        times = (state.deadlines.first(), eviction.next_deadline(state))
-        return min((t for t in times if t is not None), default=None)
+        """When Woke is due, if nothing else happens before. It may come in vain."""
+        if not self._deadline_known:
+            # A mere hit moves none.
+            first, other = self._state.deadlines.first(), eviction.next_deadline(self._state)
+            self._deadline = other if first is None or (other or first) < first else first
+            self._deadline_known = True
+        return self._deadline
 
     def configure(self, config: Config) -> None:
         """New policies from now on; the upstreams' keys must not shrink while in use."""
         self._state.config = config
+        self._state.version += 1
+        self._deadline_known = False
 
     @property
     def late(self) -> int:
@@ -137,6 +160,7 @@ class Cache:
         """An independent copy, for exploration."""
         other = Cache.__new__(Cache)
         other._state = self._state.fork()
+        other._deadline, other._deadline_known = self._deadline, self._deadline_known
         return other
 
     def fingerprint(

@@ -39,11 +39,11 @@ def prune(state: State, max_size: int | None, idle: float | None, now: Time) -> 
 
 
 def next_deadline(state: State) -> Time | None:
-    """When the oldest root will have been idle for `ttl`."""
+    """When the oldest root will have been idle for `ttl`; earlier where its place in the LRU is
+    from before its last use, which `run` finds out then."""
     ttl = state.config.ttl
     if ttl is None or not state.config.evict:
         return None
-    _settle_first(state)
     if not state.lru:
         return None
     return max(state.lru[0][0] + ttl, state.no_eviction_before)
@@ -90,10 +90,9 @@ def _free(state: State, need: int, now: Time, ttl: float | None) -> bool:
     for entry in passed_over:
         # What is in use or to be kept is not idle: it comes up again when it has been so for
         # `ttl`, and does not stand in the way of what comes after it.
-        blob = state.blobs[entry[1]]
-        expired = ttl is not None and blob.used + ttl <= now
-        used = max(blob.used, now) if expired or kept(state, entry[1]) else blob.used
-        state.blobs[entry[1]] = evolve(blob, used=used)
+        used = state.used[entry[1]]
+        if (ttl is not None and used + ttl <= now) or kept(state, entry[1]):
+            used = state.used[entry[1]] = max(used, now)
         heappush(state.lru, (used, entry[1]))
     return freed > 0
 
@@ -109,9 +108,9 @@ def _settle_first(state: State) -> None:
         elif blobs.parents(state, digest):
             heappop(heap)
             state.blobs[digest] = evolve(blob, listed=False)
-        elif blob.used != used:
+        elif state.used[digest] != used:
             heappop(heap)
-            heappush(heap, (blob.used, digest))
+            heappush(heap, (state.used[digest], digest))
         else:
             return
 

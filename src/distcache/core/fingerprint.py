@@ -61,6 +61,7 @@ def fingerprint(
     return (
         view.exchanges(),
         view.tables(),
+        view.uses(),
         view.deadlines(),
         max(state.no_eviction_before - now, 0.0),
         (state.draining, state.stored, state.doomed, len(state.tags_of), len(state.parents)),
@@ -75,7 +76,7 @@ class _View:
         self._labels = labels
         self._ranks: dict[float, int] | None = None
         if state.config.ttl is None:
-            used = sorted({blob.used for blob in state.blobs.values()})
+            used = sorted(set(state.used.values()))
             self._ranks = {at: rank for rank, at in enumerate(used)}
 
     def name_exchanges(self, alike: Mapping[int, int] | None) -> None:
@@ -107,6 +108,16 @@ class _View:
                 records.append(record)
         rows.sort()
         return tuple([(a, b, c, self._record(parts(records[i]))) for a, b, c, i in rows])
+
+    def uses(self) -> Hashable:
+        """When each blob was last used, and by how many it is being read."""
+        state = self._state
+        return tuple(
+            sorted(
+                (_number_of(digest), self._time("used", at), state.readers.get(digest, 0))
+                for digest, at in state.used.items()
+            )
+        )
 
     def deadlines(self) -> Hashable:
         rows = []

@@ -26,13 +26,15 @@ def _accounting(state: State) -> None:
     blobs = state.blobs
     assert state.stored == sum(b.size for b in blobs.values())
     assert state.doomed == sum(b.size for b in blobs.values() if b.state is BlobState.DOOMED)
+    assert state.used.keys() == blobs.keys()
+    assert state.readers.keys() <= blobs.keys()
     for digest, blob in blobs.items():
         reading = [
             n
             for n, x in state.exchanges.items()
             if x.reading == digest and x.state is not ExchangeState.WAITING
         ]
-        assert blob.readers == len(reading), (digest, blob.readers, reading)
+        assert state.readers.get(digest, 0) == len(reading), (digest, reading)
         assert not reading or blob.state is BlobState.STORED, ("deleted while read", digest)
 
 

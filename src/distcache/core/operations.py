@@ -98,7 +98,7 @@ def images(state: State) -> list[Image]:
                     blob is not None,
                     sum(state.blobs[member].size for member in members),
                     sum(state.blobs[member].size for member in unit),
-                    None if blob is None else blob.used,
+                    None if blob is None else state.used[digest],
                     reference in state.pins,
                 )
             )
@@ -133,7 +133,7 @@ def explain(state: State, named: Named, repository: Repository, now: Time) -> Ex
         absent_until=tag.until if tag is not None and tag.state is TagState.GONE else None,
         held=blob is not None,
         size=None if blob is None else blob.size,
-        used=None if blob is None else blob.used,
+        used=None if blob is None or content is None else state.used[content.digest],
         pinned=named in state.pins
         or (content is not None and eviction.kept(state, content.digest)),
         granted=_holders(state, content),

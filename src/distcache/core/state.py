@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .exchanges import Exchange
     from .fills import Fill
     from .grants import Probe
+    from .hits import Hit
     from .mirrors import Health
     from .pings import Greeting
     from .quota import Reading
@@ -62,8 +63,19 @@ class Resolved:
 
 CONTAINERS = (
     *("exchanges", "tags", "tags_of", "fills", "probes", "calls", "fetches", "tokens", "requests"),
-    *("schemes", "blobs", "parents", "grants", "lru", "deadlines", "woken", "effects"),
-    *("pings", "authorities", "mirrors", "quotas"),
+    *(
+        "schemes",
+        "blobs",
+        "used",
+        "readers",
+        "parents",
+        "grants",
+        "lru",
+        "deadlines",
+        "woken",
+        "effects",
+    ),
+    *("pings", "authorities", "mirrors", "quotas", "hits"),
 )
 """The fields of State that change in place."""
 
@@ -88,6 +100,8 @@ class State:
         self.mirrors: dict[tuple[str, int], Health] = {}
         self.quotas: dict[str, Reading] = {}
         self.blobs: dict[Digest, Blob] = {}
+        self.used: dict[Digest, Time] = {}
+        self.readers: dict[Digest, int] = {}
         self.parents: dict[Digest, frozenset[Digest]] = {}
         self.grants: dict[Content, frozenset[Repository]] = {}
         self.lru: list[tuple[Time, Digest]] = []
@@ -97,6 +111,9 @@ class State:
         self.doomed = 0
         self.no_eviction_before: Time = 0.0
         self.draining = False
+        self.version = 0
+        """Counts the events that may have changed what a hit is decided by: see `hits`."""
+        self.hits: dict[int, Hit] = {}
         self.late = 0
         self._number = 0
         self.woken: deque[tuple[int, News]] = deque()

@@ -27,7 +27,7 @@ COPY = 256 * 1024
 
 class Answering:
     """Asks for `pull`. `done` gives the step that follows the answer; after it, as after
-    Pause.END, there is none. `wake`: as for the dialogue."""
+    Pause.END, there is none. `wake`: as for the dialogue. `line.via`: see `Driver.open`."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Answering:
         self._source: Source | StoreError | None = None
         self._at = 0
         self._after = b""
-        self.exchange = driver.open(pull, wake)
+        self.exchange = driver.open(pull, wake, line.via)
 
     def step(self) -> Step:
         return self._next()

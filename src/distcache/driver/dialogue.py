@@ -17,22 +17,35 @@ Whatever ends the connection, and whenever: `close`, once.
 import math
 from collections.abc import Callable
 
+from ..access import Allowed, Check, Refused, Verdict, asked
+from ..core.effects import Code
+from ..core.pull import Pull
+from ..wire.headers import only, sendable, values
 from ..wire.plain import Request
-from ..wire.replies import Reply
+from ..wire.replies import ROOT, Reply, refusal
 from ..wire.server import Reject, ServerWire, Signal
 from .answering import Answering
+from .checks import Ticket
 from .service import Line, Service
 from .steps import Pause, Step
 
+LOOP = refusal(508, Code.UNAVAILABLE, "this request has been here before: caches in a circle")
+"""RFC 5842 §7.2."""
+
+LONGEST_CHAIN = 1000
+"""Characters of Via: with more, caches go round and round that do not know themselves."""
+
 
 class Dialogue:
-    """`wake` is called, on the loop's thread, when there is something new after Pause.WORD; it
+    """`subject` is that of the client's verified certificate; set it before the first step.
+    `wake` is called, on the loop's thread, when there is something new after Pause.WORD; it
     must not ask for a step before it returns. `deadline` is on the loop's clock. `idle`: no
     byte of a next request has come."""
 
     def __init__(self, client: str, service: Service, wake: Callable[[], None]) -> None:
         self.deadline = math.inf
         self.idle = False
+        self.subject: str | None = None
         self._client = client
         self._service = service
         self._wake = wake
@@ -41,6 +54,8 @@ class Dialogue:
         self._partial = False
         self._line: Line | None = None
         self._answer: Answering | None = None
+        self._ticket: Ticket | None = None
+        self._verdict: Verdict | None = None
 
     @property
     def full(self) -> bool:
@@ -56,7 +71,7 @@ class Dialogue:
         answer is taken for gone, as it cannot be told apart."""
         self._wire.receive(data)
         self.idle = False
-        if not data and self._answer is not None:
+        if not data and (self._answer is not None or self._ticket is not None):
             self._next = _end
 
     def lost(self, error: Exception) -> None:
@@ -110,20 +125,58 @@ class Dialogue:
         return Pause.END
 
     def _begin(self, request: Request) -> Step:
-        line = self._line = Line(request)
-        asked = self._service.router.route(
+        line = self._line = Line(request, silent=self._service.silent)
+        service = self._service
+        via = ", ".join(values(request.headers, b"via"))
+        if via and (service.driver.name in via or len(via) > LONGEST_CHAIN):
+            return self._reply(line, LOOP)
+        line.via = via if sendable(via) else ""
+        routed = service.router.route(
             request.method, request.target, request.headers, request.http_version
         )
-        if isinstance(asked, Reply):
-            line.status, line.sent = asked.status, len(asked.body)
-            self._next = self._answered
-            return self._wire.reply(asked, self._now())
-        line.pull = asked
+        if routed is ROOT:
+            return self._reply(line, ROOT)
+        gate = service.gate
+        login = only(request.headers, b"authorization") if gate.wants_login else None
+        verdict = gate.judge(login, asked(routed), self.subject, self._now())
+        if isinstance(verdict, Check):
+            ticket = service.checks.begin(verdict, self._take_verdict)
+            if isinstance(ticket, Refused):
+                return self._pass(line, routed, ticket)
+            self._ticket = ticket
+            self._next = lambda: self._checked(line, routed)
+            return Pause.WORD
+        return self._pass(line, routed, verdict)
+
+    def _take_verdict(self, verdict: Verdict) -> None:
+        self._verdict = verdict
+        self._wake()
+
+    def _checked(self, line: Line, routed: Pull | Reply) -> Step:
+        verdict, self._verdict = self._verdict, None
+        if verdict is None:
+            return Pause.WORD
+        self._ticket = None
+        return self._pass(line, routed, verdict)
+
+    def _pass(self, line: Line, routed: Pull | Reply, verdict: Verdict) -> Step:
+        """As far as the gate lets it."""
+        if not isinstance(verdict, Allowed):
+            return self._reply(line, verdict.reply())
+        line.who = verdict.who
+        if isinstance(routed, Reply):
+            return self._reply(line, routed)
+        line.pull = routed
         answer = self._answer = Answering(
-            asked, line, self._wire, self._service.driver, self._wake, self._answered
+            routed, line, self._wire, self._service.driver, self._wake, self._answered
         )
         self._next = answer.step
         return answer.step()
+
+    def _reply(self, line: Line, said: Reply) -> Step:
+        line.status, line.sent = said.status, len(said.body)
+        self._next = self._answered
+        return self._wire.reply(said, self._now())
 
     def _answered(self) -> Step:
         self._end_answer()
@@ -133,6 +186,9 @@ class Dialogue:
         return self._listen()
 
     def _end_answer(self) -> None:
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            ticket.left = True
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.leave()

@@ -5,9 +5,13 @@ thread, except the jobs that it is asked to run elsewhere. An event that comes u
 another is being dealt with waits for its turn, so the core is never entered twice.
 """
 
+import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from functools import partial
+from typing import TypeVar, assert_never
+
+from attrs import evolve
 
 from .. import log, settings
 from ..core.config import Config
@@ -37,12 +41,16 @@ from ..core.events import (
     FetchFailed,
     PullRequested,
     SourceLost,
+    TokenRefused,
 )
 from ..core.inventory import BlobDropped, BlobStored, Record
-from ..core.oci import Digest, Time
-from ..core.pull import Pull
+from ..core.oci import Digest, Repository, Time
+from ..core.pull import Catalog, Pull
+from ..credentials import Ask, Failed, IdentityToken, Known
 from ..store import Store, StoreError
 from ..wire import challenge, upstream
+from ..wire.memo import Memo
+from ..wire.outgoing import Credentials, HttpRequest
 from .clock import Clock
 from .exchange import Exchange, Send
 from .ports import Core, Shell, Upstreams
@@ -50,8 +58,16 @@ from .sources import Blobs, OpenSpool, Source, Spools
 from .storekeeper import StoreKeeper
 from .transfers import TokenCall, Transfer
 
+T = TypeVar("T")
+
+CHAINS = 1024
+"""Repositories for which it is remembered through which other caches they were asked for."""
+
 
 class Driver:
+    """`name` is how it calls itself to upstreams (Via, RFC 9110 §7.6.3): what comes back to it by
+    that name goes in a circle."""
+
     def __init__(
         self,
         core: Core,
@@ -62,6 +78,7 @@ class Driver:
     ) -> None:
         self.upstreams = upstreams
         self.clock = clock
+        self.name = f"distcache-{secrets.token_hex(8)}"
         self._core = core
         self._store = store
         self._shell = shell
@@ -71,10 +88,14 @@ class Driver:
         self._number = 0
         self._exchanges: dict[int, Exchange] = {}
         self._transfers: dict[int, Transfer] = {}
+        self._asking: set[int] = set()
+        self._chains: Memo[Repository, str] = Memo(CHAINS)
         self._keeper = StoreKeeper(store, shell.run_job, self.feed)
         self._spools = Spools(self._keeper.close)
         self._blobs = Blobs()
         self._sizes: dict[Digest, int] = {}
+        self.on_transfer: Callable[[Transfer], None] | None = None
+        self.deletions = self.deleted_bytes = 0
         for record in store.inventory.records:
             self._note_size(record)
 
@@ -115,8 +136,11 @@ class Driver:
 
     # For a client's connection
 
-    def open(self, pull: Pull, wake: Callable[[], None]) -> Exchange:
-        """A client asks. `wake` is called when there are effects for it."""
+    def open(self, pull: Pull, wake: Callable[[], None], via: str = "") -> Exchange:
+        """A client asks. `wake` is called when there are effects for it. `via`: through whom, as
+        its Via says; upstream is told, so that a circle of several caches is seen by the first."""
+        if via and not isinstance(pull.target, Catalog):
+            self._chains.put(pull.target.repository, via)
         self._number += 1
         exchange = Exchange(self._number, wake)
         self._exchanges[exchange.number] = exchange
@@ -145,6 +169,10 @@ class Driver:
             exchange.done = True
             del self._exchanges[exchange.number]
             self.feed(ClientClosed(exchange.number))
+
+    def run_job(self, job: Callable[[], T], then: Callable[[T], None]) -> None:
+        """The shell's."""
+        self._shell.run_job(job, then)
 
     def open_blob(self, digest: Digest, then: Callable[[Source | StoreError], None]) -> None:
         """Open a stored blob's file in a thread; `then` is given a use of it, on the loop's
@@ -205,6 +233,9 @@ class Driver:
             case CancelFetch():
                 if (transfer := self._transfers.get(effect.fetch)) is not None:
                     transfer.cancel()
+                elif effect.fetch in self._asking:
+                    self._asking.discard(effect.fetch)
+                    self.feed(FetchFailed(effect.fetch, Cause.CANCELLED))
             case AcquireToken():
                 self._acquire_token(effect)
             case CommitBlob():
@@ -230,10 +261,38 @@ class Driver:
 
     def _fetch(self, effect: Fetch) -> None:
         asked = effect.request
+        if asked.authorization is True and asked.mirror is None:
+            self._asking.add(effect.fetch)
+            self._find_login(asked.repository.upstream, partial(self._fetch_as, effect))
+        else:
+            self._start(effect, None)
+
+    def _find_login(self, key: str, then: Callable[[Known | Failed], None]) -> None:
+        said = self.upstreams.login(key, self.clock.now())
+        if isinstance(said, Ask):
+            self._shell.run_job(said.job, then)
+        else:
+            then(said)
+
+    def _fetch_as(self, effect: Fetch, said: Known | Failed) -> None:
+        if effect.fetch not in self._asking:
+            return  # cancelled, and told so
+        self._asking.discard(effect.fetch)
+        if isinstance(said, Known) and isinstance(said.login, IdentityToken):
+            said = Failed("an identity token is of use to a token service only")
+        if isinstance(said, Failed):
+            _note_failed(effect.request.repository.upstream, said)
+            self.feed(FetchFailed(effect.fetch, Cause.REFUSED))
+        else:
+            assert not isinstance(said.login, IdentityToken)
+            self._start(effect, said.login)
+
+    def _start(self, effect: Fetch, login: Credentials | None) -> None:
+        asked = effect.request
         key = asked.repository.upstream
         try:
-            site = self.upstreams.sites[key]
-            sent = upstream.request(site, asked, self.upstreams.credentials.get(key))
+            site = self.upstreams.place(key, asked.mirror)
+            sent = self._signed(upstream.request(site, asked, login), asked.repository)
         except Exception as error:
             # A request that must not be sent, above all one that would show a secret.
             log.failure("a request to upstream could not be made", error)
@@ -244,6 +303,7 @@ class Driver:
             effect.fetch,
             site,
             sent,
+            self.upstreams.patience(key, asked.mirror),
             spool,
             asked,
             self._store,
@@ -256,12 +316,34 @@ class Driver:
 
     def _transferred(self, transfer: Transfer) -> None:
         del self._transfers[transfer.fetch]
+        if self.on_transfer is not None:
+            self.on_transfer(transfer)
+
+    def _signed(self, sent: HttpRequest, repository: Repository) -> HttpRequest:
+        chain = self._chains.get(repository)
+        own = f"1.1 {self.name}"
+        via = (b"Via", (f"{chain}, {own}" if chain else own).encode())
+        return evolve(sent, headers=(*sent.headers, via))
 
     def _acquire_token(self, effect: AcquireToken) -> None:
-        site = self.upstreams.sites[effect.upstream]
-        credentials = self.upstreams.credentials.get(effect.upstream)
-        sent = challenge.token_request(effect.challenge, credentials)
-        call = TokenCall(effect.request, site, sent, self.feed, self.clock.now)
+        if effect.mirror is None:
+            self._find_login(effect.upstream, partial(self._acquire_as, effect))
+        else:
+            self._acquire_as(effect, Known(None))
+
+    def _acquire_as(self, effect: AcquireToken, said: Known | Failed) -> None:
+        if isinstance(said, Failed):
+            _note_failed(effect.upstream, said)
+            self.feed(TokenRefused(effect.request, None, Cause.REFUSED))
+            return
+        try:
+            site = self.upstreams.place(effect.upstream, effect.mirror)
+        except IndexError:  # a mirror that the configuration has no more
+            self.feed(TokenRefused(effect.request, None, Cause.REFUSED))
+            return
+        sent = challenge.token_request(effect.challenge, said.login)
+        timeouts = self.upstreams.patience(effect.upstream, effect.mirror)
+        call = TokenCall(effect.request, site, sent, timeouts, self.feed, self.clock.now)
         self._shell.start_token(call)
 
     def _note_size(self, record: Record) -> None:
@@ -269,8 +351,14 @@ class Driver:
             case BlobStored():
                 self._sizes[record.digest] = record.size
             case BlobDropped():
-                self._sizes.pop(record.digest, None)
+                self.deletions += 1
+                self.deleted_bytes += self._sizes.pop(record.digest, 0)
                 self._blobs.drop(record.digest)
+
+
+def _note_failed(key: str, said: Failed) -> None:
+    fields: dict[str, log.Value] = {"upstream": key, "error": said.why}
+    log.note(settings.Level.WARN, "no login for upstream can be had", fields)
 
 
 _LEVELS = {

@@ -7,15 +7,19 @@ from contextlib import suppress
 from attrs import evolve
 
 from .. import log
+from ..access import Gate
+from ..credentials import open_source
 from ..settings import Level, Settings
 from ..store import Store
 from ..wire.routes import Router
+from .certificates import Certificates
 from .clock import Clock
 from .driver import Driver
+from .listening import Crowd
 from .ports import Core, Shell, Upstreams
-from .service import OnDecision, Service
+from .service import OnDecision, Service, report
 
-FIXED = ("host", "port", "unix", "root", "max_connections")
+FIXED = ("host", "port", "unix", "root", "max_connections", "debug")
 """Settings that a running server keeps."""
 
 
@@ -27,11 +31,20 @@ def assemble(
     time: Callable[[], float],
     on_decision: OnDecision | None,
 ) -> Service:
-    """`time` is the loop's clock."""
-    upstreams = Upstreams(settings.sites, settings.credentials)
-    driver = Driver(core, store, upstreams, Clock(time), shell)
+    """`time` is the loop's clock. OSError: the server's certificate cannot be used."""
+    driver = Driver(core, store, _upstreams(settings), Clock(time), shell)
     router = Router(settings.sites, settings.default)
-    return Service(driver, router, settings.client, time, on_decision)
+    tls = settings.tls
+    return Service(
+        driver,
+        router,
+        settings.client,
+        time,
+        on_decision,
+        gate=Gate(settings.rules, report),
+        certificates=None if tls is None else Certificates(tls, shell.run_job, time),
+        crowd=Crowd(settings.max_connections_per_client),
+    )
 
 
 def reconfigure(service: Service, old: Settings, new: Settings) -> Settings | None:
@@ -46,10 +59,31 @@ def reconfigure(service: Service, old: Settings, new: Settings) -> Settings | No
         if getattr(new, name) != getattr(old, name):
             log.note(Level.WARN, "not changed: this needs a restart", {"setting": name})
     kept = evolve(new, **{name: getattr(old, name) for name in FIXED})
-    service.driver.configure(kept.core, Upstreams(kept.sites, kept.credentials))
+    if (new.tls is None) != (old.tls is None):
+        log.note(Level.WARN, "not changed: this needs a restart", {"setting": "tls"})
+        kept = evolve(kept, tls=old.tls)
+    if kept.tls is not None:
+        try:
+            service.certificates = Certificates(kept.tls, service.driver.run_job, service.time)
+        except OSError as error:
+            log.note(Level.ERROR, "nothing changed: no certificate", {"error": str(error)})
+            return None
+    service.driver.configure(kept.core, _upstreams(kept))
     service.router = Router(kept.sites, kept.default)
     service.timeouts = kept.client
+    service.gate = Gate(kept.rules, report)
+    service.crowd.bound = kept.max_connections_per_client
     return kept
+
+
+def _upstreams(settings: Settings) -> Upstreams:
+    return Upstreams(
+        settings.sites,
+        settings.credentials,
+        {key: open_source(spec, report) for key, spec in settings.sources.items()},
+        settings.timeouts,
+        settings.upstream,
+    )
 
 
 def announce(settings: Settings, store: Store, url: str) -> None:

@@ -4,12 +4,14 @@ import errno
 import os
 import socket
 import stat
+from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import quote
 
-from attrs import define
+from attrs import Factory, define
 
-from ..settings import Settings
+from .. import log
+from ..settings import Debug, Level, Settings
 
 BACKLOG = 1024
 """Connections that the kernel keeps waiting; it lowers this to its own bound."""
@@ -23,18 +25,21 @@ OUT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 @define(eq=False)
 class Listening:
-    """Sockets that listen, all on one port or on one path. `port` is 0 for a path."""
+    """Sockets that listen, all on one port or on one path. `port` is 0 for a path. `secure`:
+    clients must speak TLS."""
 
     sockets: list[socket.socket]
     port: int = 0
     path: Path | None = None
+    secure: bool = False
 
     def url(self, host: str | None) -> str:
         """Where a client on this machine finds it; for a path in the form of docker-py."""
         if self.path is not None:
             return f"http+unix://{quote(str(self.path), safe='')}"
         host = host or "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "https" if self.secure else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def remove_path(self) -> None:
         """When the sockets are closed."""
@@ -44,10 +49,49 @@ class Listening:
 
 def open_listening(settings: Settings) -> Listening:
     """OSError."""
+    secure = settings.tls is not None
     if settings.unix is not None:
-        return Listening([_listen_on_path(settings.unix)], path=settings.unix)
+        return Listening([_listen_on_path(settings.unix)], path=settings.unix, secure=secure)
     sockets = listen(settings.host, settings.port)
+    return Listening(sockets, port=sockets[0].getsockname()[1], secure=secure)
+
+
+def open_debug(debug: Debug) -> Listening:
+    """For operators. OSError."""
+    sockets = listen(debug.host, debug.port)
     return Listening(sockets, port=sockets[0].getsockname()[1])
+
+
+@define(eq=False)
+class Crowd:
+    """Connections by where they come from: an address, or a network of 64 bits of IPv6, which is
+    what one machine is given. `bound`: so many from one place, None: any number."""
+
+    bound: int | None = None
+    _present: dict[str, int] = Factory(dict)
+    _told: set[str] = Factory(set)
+
+    def enter(self, client: str) -> bool:
+        """`client` as `client_name` has it. False: there are too many from there already."""
+        place = _place(client)
+        present = self._present.get(place, 0)
+        if self.bound is not None and place and present >= self.bound:
+            if place not in self._told:
+                # Once, until they are all gone: whoever knocks knocks often.
+                self._told.add(place)
+                fields: dict[str, log.Value] = {"client": place, "connections": present}
+                log.note(Level.WARN, "too many connections from one address", fields)
+            return False
+        self._present[place] = present + 1
+        return True
+
+    def leave(self, client: str) -> None:
+        """Once for each that has entered."""
+        place = _place(client)
+        self._present[place] -= 1
+        if not self._present[place]:
+            del self._present[place]
+            self._told.discard(place)
 
 
 def listen(host: str | None, port: int) -> list[socket.socket]:
@@ -86,6 +130,17 @@ def client_name(address: object) -> str:
     if isinstance(address, tuple):
         return f"{address[0]}:{address[1]}"
     return "unix"
+
+
+def _place(client: str) -> str:
+    """Empty for one on a path."""
+    host = client.rpartition(":")[0]
+    if ":" not in host:
+        return host
+    address = IPv6Address(host.partition("%")[0])
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
 
 def _listen_on_path(path: Path) -> socket.socket:

@@ -3,17 +3,24 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from ..core.config import Config
 from ..core.effects import Effect
 from ..core.events import Event
 from ..core.oci import Time
+from ..credentials import Ask as Ask
+from ..credentials import CredentialSource, Failed, Known
+from ..settings import Seconds, UpstreamTimeouts
 from ..wire.outgoing import Credentials
 from ..wire.sites import UpstreamSite
 from .transfers import TokenCall, Transfer
 
 T = TypeVar("T")
+
+MIRROR_PATIENCE = Seconds(5)
+"""Seconds that a mirror has for the head of an answer: what is asked for in vain there is still to
+be had from upstream in the client's half minute."""
 
 
 class Core(Protocol):
@@ -45,7 +52,27 @@ class Shell(Protocol):
 
 @frozen
 class Upstreams:
-    """By the upstream's key."""
+    """By the upstream's key. `sources` know the logins that `credentials` has not got; `timeouts`
+    are for those upstreams that have their own, `common` for the others."""
 
     sites: Mapping[str, UpstreamSite]
     credentials: Mapping[str, Credentials]
+    sources: Mapping[str, CredentialSource] = field(factory=dict)
+    timeouts: Mapping[str, UpstreamTimeouts] = field(factory=dict)
+    common: UpstreamTimeouts = field(factory=UpstreamTimeouts)
+
+    def place(self, key: str, mirror: int | None) -> UpstreamSite:
+        """Whom to ask. IndexError: there is no such mirror any more."""
+        site = self.sites[key]
+        return site if mirror is None else site.mirrors[mirror]
+
+    def login(self, key: str, now: Time) -> Known | Failed | Ask:
+        """What to show there; never to a mirror."""
+        source = self.sources.get(key)
+        return Known(self.credentials.get(key)) if source is None else source.current(now)
+
+    def patience(self, key: str, mirror: int | None) -> UpstreamTimeouts:
+        own = self.timeouts.get(key, self.common)
+        if mirror is None or own.headers <= MIRROR_PATIENCE:
+            return own
+        return evolve(own, headers=MIRROR_PATIENCE)

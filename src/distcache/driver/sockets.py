@@ -1,18 +1,25 @@
 """Clients' sockets, on any loop: one try of each operation, and what its errors mean.
 
 They are non-blocking and tried first; a loop is asked only when there is nothing to read or no
-room to write."""
+room to write. Over TLS they are `ssl.SSLSocket`s: OpenSSL takes from the kernel one record at a
+time and is asked for whole ones, so that what is left to read is always the kernel's to tell."""
 
 import errno
 import os
 import socket
+import ssl
 import struct
+from contextlib import suppress
+from enum import Enum
 
 READ = 64 * 1024
 """Bytes of one read: a whole header at its largest."""
 
 PIECE = 1024 * 1024
 """Bytes given to the kernel at once; between pieces the others get their turn."""
+
+TLS_PIECE = 256 * 1024
+"""Bytes of a file that are read to be encrypted."""
 
 LINGER = 2.0
 """Seconds that a client has to take the last answer and close: a socket closed with bytes
@@ -21,6 +28,10 @@ unread is reset, and the answer may be lost with it (RFC 9112 §9.6)."""
 LINGER_READS = 64
 """Reads meanwhile: what the client sends in vain, up to 4 MiB."""
 
+_NOT_TLS = (
+    b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Connection: close\r\n\r\nThis port speaks TLS: ask by https.\n"
+)
 _RESET = struct.pack("ii", 1, 0)
 _CLIENT_LOST = (errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
@@ -33,11 +44,44 @@ class SourceError(Exception):
     """The file ended early or could not be read."""
 
 
+class Want(Enum):
+    """What a handshake waits for."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+def secure(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """The server's side of TLS on it, before the handshake. GoneError, with the socket closed."""
+    try:
+        sock.setblocking(False)
+        return context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+    except (OSError, ValueError) as error:
+        sock.close()
+        raise GoneError from error
+
+
+def shake_hands(sock: ssl.SSLSocket) -> Want | None:
+    """None: it is done. GoneError: it cannot be."""
+    try:
+        sock.do_handshake()
+    except ssl.SSLWantReadError:
+        return Want.READ
+    except ssl.SSLWantWriteError:
+        return Want.WRITE
+    except OSError as error:
+        if getattr(error, "reason", None) == "HTTP_REQUEST":
+            with suppress(OSError):
+                socket.socket.send(sock, _NOT_TLS)
+        raise GoneError from error
+    return None
+
+
 def receive(sock: socket.socket) -> bytes | None:
     """What is there. None: nothing yet; empty: the client sends no more. GoneError."""
     try:
         return sock.recv(READ)
-    except BlockingIOError:
+    except (BlockingIOError, ssl.SSLWantReadError):
         return None
     except OSError as error:
         raise GoneError from error
@@ -46,15 +90,16 @@ def receive(sock: socket.socket) -> bytes | None:
 def send(sock: socket.socket, data: bytes | memoryview, *, more: bool = False) -> int:
     """Bytes that went, 0: no room. `more` follows at once: they may leave together. GoneError."""
     try:
-        return sock.send(data, socket.MSG_MORE if more else 0)
-    except BlockingIOError:
+        return sock.send(data, socket.MSG_MORE if more and not _secured(sock) else 0)
+    except (BlockingIOError, ssl.SSLWantWriteError):
         return 0
     except OSError as error:
         raise GoneError from error
 
 
 def send_file(sock: socket.socket, fd: int, start: int, stop: int) -> int:
-    """At most PIECE bytes of a file; how many went, 0: no room. GoneError, SourceError."""
+    """At most PIECE bytes of a file; how many went, 0: no room. Not over TLS: see `read_file`.
+    GoneError, SourceError."""
     try:
         count = os.sendfile(sock.fileno(), fd, start, min(PIECE, stop - start))
     except BlockingIOError:
@@ -68,8 +113,38 @@ def send_file(sock: socket.socket, fd: int, start: int, stop: int) -> int:
     return count
 
 
+def read_file(fd: int, start: int, stop: int) -> bytes:
+    """At most TLS_PIECE bytes of a file. SourceError."""
+    try:
+        data = os.pread(fd, min(TLS_PIECE, stop - start), start)
+    except OSError as error:
+        raise SourceError(str(error)) from error
+    if not data:
+        raise SourceError("it is shorter than it was")
+    return data
+
+
+def end(sock: socket.socket) -> None:
+    """End our side. OSError: the client is gone."""
+    _say_goodbye(sock)
+    sock.shutdown(socket.SHUT_WR)
+
+
 def close(sock: socket.socket, *, reset: bool) -> None:
     """`reset`: the client is to see an error, not an end."""
-    if reset and sock.family != socket.AF_UNIX:
+    if not reset:
+        _say_goodbye(sock)
+    elif sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     sock.close()
+
+
+def _say_goodbye(sock: socket.socket) -> None:
+    """TLS has an end of its own, without which the end may be a stranger's (RFC 8446 §6.1)."""
+    if isinstance(sock, ssl.SSLSocket):
+        with suppress(OSError, ValueError):
+            sock.unwrap()
+
+
+def _secured(sock: socket.socket) -> bool:
+    return isinstance(sock, ssl.SSLSocket)

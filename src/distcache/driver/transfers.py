@@ -5,6 +5,7 @@ Each request ends in exactly one terminal event, whatever is said twice or in va
 """
 
 from collections.abc import Callable, Sequence
+from time import perf_counter
 
 from attrs import define, field, frozen
 
@@ -22,6 +23,7 @@ from ..core.events import (
 )
 from ..core.oci import Content, Digest, Document, TagRef
 from ..core.pull import Ping
+from ..settings import UpstreamTimeouts
 from ..store import MemorySpool, Store, StoreError, TooLarge, WindowSpool
 from ..wire import challenge, upstream
 from ..wire.headers import Headers, values
@@ -61,6 +63,7 @@ class Transfer:
     fetch: int
     site: UpstreamSite
     sent: HttpRequest
+    timeouts: UpstreamTimeouts
     spool: OpenSpool | None
     _asked: UpstreamRequest
     _store: Store
@@ -73,6 +76,25 @@ class Transfer:
     _headers: Headers = ()
     _at: int = 0
     _length: int | None = None
+    begun: float = field(factory=perf_counter)
+    result: str = ""
+    """Upstream's status, or why there was none."""
+    waited: float = 0.0
+    """Seconds until then."""
+    taken: int = 0
+    """Bytes of body."""
+
+    @property
+    def upstream(self) -> str:
+        return self._asked.repository.upstream
+
+    @property
+    def kind(self) -> str:
+        """`blob`, `manifest` or `listing`."""
+        resource = self._asked.resource
+        if isinstance(resource, Content):
+            return resource.kind.value
+        return "manifest" if isinstance(resource, TagRef) else "listing"
 
     @property
     def in_memory(self) -> bool:
@@ -102,6 +124,7 @@ class Transfer:
     def head(self, status: int, headers: Headers) -> bool:
         """Upstream's head. True: its body is to be taken in."""
         self._headers = headers
+        self.result, self.waited = str(status), perf_counter() - self.begun
         head = upstream.head(self.site, self.sent, status, headers, self._now())
         self._at = head.start
         self._length = 0 if self.sent.method == "HEAD" else head.length
@@ -127,6 +150,7 @@ class Transfer:
             for chunk in chunks:
                 length = self.spool.body.write(self._at, chunk)
                 self._at += len(chunk)
+                self.taken += len(chunk)
         except ValueError as error:
             raise CrossedError(str(error)) from error
         return length
@@ -151,6 +175,8 @@ class Transfer:
 
     def fail(self, cause: Cause) -> None:
         """Harmless when it has ended."""
+        if not self.result:
+            self.result, self.waited = cause.value, perf_counter() - self.begun
         self._terminate(FetchFailed(self.fetch, Cause.CANCELLED if self.cancelled else cause))
 
     def _terminate(self, event: FetchEnded | FetchFailed) -> None:
@@ -181,6 +207,7 @@ class TokenCall:
     request: int
     site: UpstreamSite
     sent: HttpRequest
+    timeouts: UpstreamTimeouts
     _feed: Callable[[Event], None]
     _now: Callable[[], float]
     _over: bool = field(default=False, init=False)

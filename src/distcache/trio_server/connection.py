@@ -8,23 +8,30 @@ import socket
 
 import trio
 
-from ..driver import Dialogue, Pause, SendFile, Service, Step
+from ..driver import Dialogue, Pause, SendFile, Service, Step, sockets
 from ..driver.sockets import GoneError, SourceError
 from .transport import Transport
 
 
 class Connection:
+    """Over TLS where the service has certificates. GoneError, with the socket closed."""
+
     def __init__(self, sock: socket.socket, client: str, service: Service) -> None:
+        if service.certificates is not None:
+            sock = sockets.secure(sock, service.certificates.current())
+        self._service = service
         self._transport = Transport(sock, service.timeouts.write)
         self._dialogue = Dialogue(client, service, self._wake)
         self._idle: trio.CancelScope | None = None
         self._waiting: trio.CancelScope | None = None
+        self._begun = False
 
     async def run(self) -> None:
         """Until either side has had enough; closes the socket."""
         try:
-            while await self._do(self._dialogue.step()):
-                pass
+            if await self._begin():
+                while await self._do(self._dialogue.step()):
+                    pass
         except GoneError:
             pass
         finally:
@@ -32,8 +39,17 @@ class Connection:
 
     def retire(self) -> None:
         """End it if it waits for a first byte; an answer under way is its last anyway."""
-        if self._dialogue.idle and self._idle is not None:
+        if (self._dialogue.idle or not self._begun) and self._idle is not None:
             self._idle.cancel()
+
+    async def _begin(self) -> bool:
+        """False: the client takes too long about it. GoneError."""
+        service = self._service
+        with trio.CancelScope(deadline=service.time() + service.timeouts.headers) as self._idle:
+            self._dialogue.subject = await self._transport.shake_hands()
+            self._begun = True
+        self._idle = None
+        return self._begun
 
     async def _do(self, step: Step) -> bool:
         """False: it was the last one. GoneError."""

@@ -13,21 +13,23 @@ import trio
 from ..core.events import Cause
 from ..driver import TOKEN_LIMIT, TokenCall, Transfer
 from ..driver.http import AHEAD, READ, WRITERS, failure_cause
-from ..settings import UpstreamTimeouts
 from .pools import Body, Pools, send
 
 
 class Fetcher:
-    """Made by `open_fetcher`. `timeouts` may be changed at any time."""
+    """Made by `open_fetcher`."""
 
-    def __init__(self, nursery: trio.Nursery, pools: Pools, timeouts: UpstreamTimeouts) -> None:
-        self.timeouts = timeouts
+    def __init__(self, nursery: trio.Nursery, pools: Pools) -> None:
         self._nursery = nursery
         self._pools = pools
         self._writers = trio.CapacityLimiter(WRITERS)
 
     def start_fetch(self, transfer: Transfer) -> None:
         self._nursery.start_soon(self._run_fetch, transfer)
+
+    def renew(self) -> None:
+        """From now on connections are new, and certificates as they are in their files."""
+        self._pools.renew()
 
     def start_token(self, call: TokenCall) -> None:
         self._nursery.start_soon(self._run_token, call)
@@ -42,7 +44,7 @@ class Fetcher:
 
     async def _run_token(self, call: TokenCall) -> None:
         try:
-            with trio.fail_after(self.timeouts.headers):
+            with trio.fail_after(call.timeouts.headers):
                 await self._token(call)
         except trio.TooSlowError:
             call.fail(Cause.TIMEOUT)
@@ -53,11 +55,13 @@ class Fetcher:
 
     async def _fetch(self, transfer: Transfer) -> None:
         async with self._pools.of(transfer.site, transfer.sent.url.scheme) as pool:
-            with trio.CancelScope(deadline=trio.current_time() + self.timeouts.headers) as scope:
+            with trio.CancelScope(
+                deadline=trio.current_time() + transfer.timeouts.headers
+            ) as scope:
                 transfer.stop = scope.cancel
                 if transfer.cancelled:
                     scope.cancel()
-                response = await send(pool, transfer.sent, self.timeouts)
+                response = await send(pool, transfer.sent, transfer.timeouts)
             transfer.stop = None
             if scope.cancelled_caught:
                 transfer.fail(Cause.TIMEOUT)
@@ -90,7 +94,7 @@ class Fetcher:
 
     async def _token(self, call: TokenCall) -> None:
         async with self._pools.of(call.site, call.sent.url.scheme) as pool:
-            response = await send(pool, call.sent, self.timeouts)
+            response = await send(pool, call.sent, call.timeouts)
             async with Body(response) as body:
                 pieces = bytearray()
                 while (piece := await body.next()) is not None:
@@ -102,14 +106,14 @@ class Fetcher:
 
 
 @asynccontextmanager
-async def open_fetcher(timeouts: UpstreamTimeouts) -> AsyncIterator[Fetcher]:
+async def open_fetcher() -> AsyncIterator[Fetcher]:
     """Leaving the block cancels all requests, those that are started on the way out too, waits
     for them and closes the connections."""
     pools = Pools()
     try:
         async with trio.open_nursery() as nursery:
             try:
-                yield Fetcher(nursery, pools, timeouts)
+                yield Fetcher(nursery, pools)
             finally:
                 nursery.cancel_scope.cancel()
     finally:

@@ -13,10 +13,11 @@ import httpcore
 import trio
 
 from ..driver.http import READ
+from ..driver.reach import Reach
 
 
 class Stream(httpcore.AsyncNetworkStream):
-    def __init__(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
+    def __init__(self, stream: trio.SocketStream | trio.SSLStream[Any]) -> None:
         self._stream = stream
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -47,7 +48,6 @@ class Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> "Stream":
-        assert isinstance(self._stream, trio.SocketStream)
         # Many servers close without close_notify; HTTP's own framing tells a cut (RFC 9112 §9.8).
         secured = trio.SSLStream(
             self._stream, ssl_context, server_hostname=server_hostname, https_compatible=True
@@ -67,17 +67,20 @@ class Stream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         if info != "is_readable":
             return None  # asked for to see whether HTTP/2 was agreed on: it is never offered
-        # One that was torn must not be taken for idle.
-        return self._socket.fileno() < 0 or self._socket.is_readable()
-
-    @property
-    def _socket(self) -> trio.socket.SocketType:
         stream = self._stream
-        inner = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-        return inner.socket
+        while isinstance(stream, trio.SSLStream):
+            # trio decrypts no more than it is asked for, and does not say what is left.
+            if stream._incoming.pending or stream.pending():
+                return True
+            stream = stream.transport_stream
+        # One that was torn must not be taken for idle.
+        return stream.socket.fileno() < 0 or stream.socket.is_readable()
 
 
 class Backend(httpcore.AsyncNetworkBackend):
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+
     async def connect_tcp(
         self,
         host: str,
@@ -88,11 +91,26 @@ class Backend(httpcore.AsyncNetworkBackend):
     ) -> Stream:
         try:
             with trio.fail_after(_bound(timeout)):
-                return Stream(await trio.open_tcp_stream(host, port))
+                stream = await trio.open_tcp_stream(host, port)
+                try:
+                    await self._look(stream, host)
+                except BaseException:
+                    await trio.aclose_forcefully(stream)
+                    raise
+                return Stream(stream)
         except trio.TooSlowError as error:
             raise httpcore.ConnectTimeout from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
+
+    async def _look(self, stream: trio.SocketStream, host: str) -> None:
+        """OSError, ForbiddenError."""
+        reach, address = self._reach, stream.socket.getpeername()[0]
+        if not reach.suspicious(host, address):
+            return
+        found = await trio.socket.getaddrinfo(reach.home, None)
+        if not reach.permits(address, (str(one[4][0]) for one in found)):
+            raise reach.refuse(host, address)
 
 
 def _bound(timeout: float | None) -> float:

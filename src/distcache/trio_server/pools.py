@@ -11,7 +11,7 @@ import httpcore
 import trio
 
 from ..driver import REST
-from ..driver.http import REST_TIME, Pool, Shelf, http_request, ssl_context
+from ..driver.http import REST_TIME, Pool, Shelf, Trust, http_request, load_trust, surplus
 from ..settings import UpstreamTimeouts
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
@@ -20,30 +20,39 @@ from .network import Backend
 
 async def send(pool: Pool, sent: HttpRequest, timeouts: UpstreamTimeouts) -> httpcore.Response:
     """Up to the answer's head, for which the caller's patience counts. Raises httpcore's errors."""
+    request = http_request(sent, timeouts, socks=pool.socks)
     try:
-        return await pool.connections.handle_async_request(http_request(sent, timeouts))
+        return await pool.connections.handle_async_request(request)
     except trio.Cancelled:
         # Perhaps between connecting and sending, which httpcore forgets to undo.
         pool.retired = True
+        raise
+    except Exception:
+        # It also forgets a tunnel that was opened in vain.
+        pool.retired = pool.retired or pool.proxied
         raise
 
 
 class Pools:
     def __init__(self) -> None:
-        self._shelf = Shelf(Backend())
+        self._shelf = Shelf(Backend)
 
     @asynccontextmanager
     async def of(self, site: UpstreamSite, scheme: str) -> AsyncIterator[Pool]:
         """The pool for one request, until its answer is done with."""
-        context = None
+        trust = Trust()
         if not self._shelf.usable(site, scheme):
-            context = await trio.to_thread.run_sync(ssl_context, site.ca)
-        pool = self._shelf.take(site, scheme, context)
+            trust = await trio.to_thread.run_sync(load_trust, site, scheme)
+        pool = self._shelf.take(site, scheme, trust)
         try:
             yield pool
         finally:
-            if self._shelf.give_back(pool):
-                await _close(pool)
+            for spent in self._shelf.give_back(pool):
+                await _close(spent)
+
+    def renew(self) -> None:
+        """See `Shelf.renew`."""
+        self._shelf.renew()
 
     async def aclose(self) -> None:
         """When nobody uses any."""
@@ -71,6 +80,8 @@ class Body:
                 with suppress(httpcore.NetworkError, httpcore.ProtocolError):
                     while await self.next() is not None:
                         pass
+            elif self._over and surplus(self._response):
+                await self._response.extensions["network_stream"].aclose()
             await self._response.aclose()
 
     async def next(self) -> bytes | None:

@@ -8,18 +8,20 @@ import math
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import trio
 
 from .. import log
 from ..core.cache import Cache
-from ..core.events import Cause, Draining
+from ..core.events import Cause, Draining, Woke
 from ..core.oci import Time
+from ..debugging import Debugging
 from ..driver import OnDecision, Service, TokenCall, Transfer
 from ..driver.hosting import announce, assemble, raise_file_limit, reconfigure, say_stopped
-from ..driver.listening import Listening, open_listening
+from ..driver.listening import Listening, open_debug, open_listening
+from ..driver.sockets import GoneError
 from ..embedding import Config, settings_of
 from ..settings import Level, Settings, SettingsError
 from ..store import open_store
@@ -29,6 +31,9 @@ from .listening import accept
 from .timer import Timer
 
 T = TypeVar("T")
+
+DEBUG_CONNECTIONS = 64
+"""Of operators and their tools at once."""
 
 
 class Server:
@@ -46,6 +51,15 @@ class Server:
         self._ended = trio.Event()
         self._drain = math.inf
         self._clients: trio.CancelScope | None = None
+        self._debugging: tuple[Debugging, Listening] | None = None
+
+    def tell(self, debugging: Debugging, listening: Listening) -> None:
+        """Before it runs: operators are told at `listening`."""
+        self._debugging = debugging, listening
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
 
     @property
     def port(self) -> int:
@@ -95,13 +109,13 @@ class Server:
             return False
         self._settings = kept
         if self._shell.fetcher is not None:
-            self._shell.fetcher.timeouts = kept.upstream
+            self._shell.fetcher.renew()
         return True
 
     async def _run_transfers(self, task_status: trio.TaskStatus[None]) -> None:
-        shell, timeouts = self._shell, self._settings.upstream
+        shell = self._shell
         try:
-            async with open_fetcher(timeouts) as shell.fetcher:
+            async with open_fetcher() as shell.fetcher:
                 await self._serve_clients(task_status)
         finally:
             shell.fetcher = None
@@ -110,18 +124,39 @@ class Server:
         places = trio.Semaphore(self._settings.max_connections)
         async with trio.open_nursery() as background:
             background.start_soon(self._shell.timer.run, self._service.driver)
+            # What has become too old, or too much, while nobody served it.
+            self._service.driver.feed(Woke())
             async with trio.open_nursery() as clients:
                 self._clients = clients.cancel_scope
                 async with trio.open_nursery() as accepting:
                     for listener in self._listening.sockets:
                         accepting.start_soon(accept, listener, places, clients, self._connect)
+                    if self._debugging is not None:
+                        few = trio.Semaphore(DEBUG_CONNECTIONS)
+                        for listener in self._debugging[1].sockets:
+                            accepting.start_soon(accept, listener, few, clients, self._operate)
                     task_status.started()
                     await self.stopping.wait()
                     accepting.cancel_scope.cancel()
             background.cancel_scope.cancel()
 
+    async def _operate(self, sock: socket.socket, client: str) -> None:
+        assert self._debugging is not None
+        with suppress(GoneError):
+            await self._serve(Connection(sock, client, self._debugging[0].service))
+
     async def _connect(self, sock: socket.socket, client: str) -> None:
-        connection = Connection(sock, client, self._service)
+        crowd = self._service.crowd
+        if not crowd.enter(client):
+            sock.close()
+            return
+        try:
+            with suppress(GoneError):
+                await self._serve(Connection(sock, client, self._service))
+        finally:
+            crowd.leave(client)
+
+    async def _serve(self, connection: Connection) -> None:
         self._connections.add(connection)
         try:
             await connection.run()
@@ -145,6 +180,9 @@ async def open_server(
         service = assemble(settings, core, store, shell, trio.current_time, on_decision)
         listening = open_listening(settings)
         server = Server(settings, service, listening, shell)
+        if settings.debug is not None:
+            debugging = Debugging(settings, core, service, lambda: server.connections)
+            server.tell(debugging, open_debug(settings.debug))
         announce(settings, store, server.url)
         try:
             async with _running(server):

@@ -1,11 +1,13 @@
 """A client's socket on trio: every wait bounded, every loss of the client one exception."""
 
 import socket
+import ssl
 
 import trio
 
+from ..access import subject
 from ..driver import sockets
-from ..driver.sockets import GoneError
+from ..driver.sockets import GoneError, Want
 
 
 class Transport:
@@ -15,6 +17,19 @@ class Transport:
         sock.setblocking(False)
         self._socket = sock
         self._patience = patience
+
+    async def shake_hands(self) -> str | None:
+        """Over TLS, before everything else: the name in the client's certificate, if it has shown
+        one. GoneError."""
+        sock = self._socket
+        if not isinstance(sock, ssl.SSLSocket):
+            return None
+        while (want := sockets.shake_hands(sock)) is not None:
+            if want is Want.READ:
+                await trio.lowlevel.wait_readable(sock)
+            else:
+                await trio.lowlevel.wait_writable(sock)
+        return subject(sock.getpeercert())
 
     async def read(self) -> bytes:
         """What is there; waits for the first of it. Empty: the client sends no more. GoneError:
@@ -34,6 +49,11 @@ class Transport:
 
     async def send_file(self, fd: int, start: int, stop: int) -> None:
         """GoneError, SourceError."""
+        while start < stop and isinstance(self._socket, ssl.SSLSocket):
+            piece = sockets.read_file(fd, start, stop)
+            await self.write(piece)
+            start += len(piece)
+            await trio.lowlevel.checkpoint()
         while start < stop:
             count = sockets.send_file(self._socket, fd, start, stop)
             if not count:
@@ -45,7 +65,7 @@ class Transport:
     async def part(self) -> None:
         """End our side and let the client close its own, but not for ever. GoneError."""
         try:
-            self._socket.shutdown(socket.SHUT_WR)
+            sockets.end(self._socket)
         except OSError:
             return
         with trio.move_on_after(sockets.LINGER):

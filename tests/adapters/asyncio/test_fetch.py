@@ -16,7 +16,6 @@ from distcache.core.effects import Medium, Spool, UpstreamRequest
 from distcache.core.oci import Content, Digest, Kind, Repository
 from distcache.core.pull import Method
 from distcache.driver import Clock, Driver, TokenCall, Transfer, Upstreams
-from distcache.settings import UpstreamTimeouts
 from distcache.store import open_store
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
@@ -129,7 +128,7 @@ async def rig(tmp_path: Path, port: int | None = None) -> AsyncIterator[Rig]:
         site = UpstreamSite("up", Url("http", "127.0.0.1", port or upstream.port))
         clock = Clock(asyncio.get_running_loop().time)
         driver = Driver(core, store, Upstreams({"up": site}, {}), clock, shell)
-        async with open_fetcher(UpstreamTimeouts(), poller) as shell.fetcher:
+        async with open_fetcher(poller) as shell.fetcher:
             yield Rig(upstream, core, driver)
     driver.close()
     shell.work()

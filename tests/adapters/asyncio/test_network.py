@@ -15,6 +15,7 @@ import pytest
 from distcache.asyncio_server import network
 from distcache.asyncio_server.network import Backend
 from distcache.asyncio_server.poller import Poller
+from distcache.driver.reach import Reach
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
 from tests.adapters.certificates import certificate as certificate
@@ -29,7 +30,7 @@ def run(main: Callable[[Backend], Awaitable[None]]) -> None:
     async def with_backend() -> None:
         poller = Poller()
         try:
-            await main(Backend(poller))
+            await main(Backend(poller, Reach("127.0.0.1")))
         finally:
             poller.close()
 

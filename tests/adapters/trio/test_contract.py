@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.contract import *  # noqa: F403
+from tests.adapters.contract_access import *  # noqa: F403
 from tests.adapters.contract_hosting import *  # noqa: F403
 from tests.adapters.contract_time import *  # noqa: F403
 from tests.adapters.harness import Benches

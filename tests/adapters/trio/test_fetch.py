@@ -13,7 +13,6 @@ from distcache.core.effects import Medium, Spool, UpstreamRequest
 from distcache.core.oci import Content, Digest, Kind, Repository
 from distcache.core.pull import ByDigest, Method, Pull, Span
 from distcache.driver import Clock, Driver, TokenCall, Transfer, Upstreams
-from distcache.settings import UpstreamTimeouts
 from distcache.store import open_store
 from distcache.trio_server.fetch import Fetcher, open_fetcher
 from distcache.wire.sites import UpstreamSite
@@ -100,7 +99,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         site = UpstreamSite("up", Url("http", "127.0.0.1", up.port))
         clock = Clock(trio.current_time)
         driver = Driver(core, store, Upstreams({"up": site}, {}), clock, shell)
-        async with open_fetcher(UpstreamTimeouts()) as shell.fetcher:
+        async with open_fetcher() as shell.fetcher:
             yield Rig(up, core, driver)
     driver.close()
     shell.work()

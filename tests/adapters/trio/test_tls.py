@@ -9,6 +9,7 @@ import httpcore
 import pytest
 import trio
 
+from distcache.driver.reach import Reach
 from distcache.trio_server.network import Backend
 from distcache.trio_server.serve import open_server
 from distcache.wire.sites import UpstreamSite
@@ -61,7 +62,7 @@ async def test_a_handshake_that_fails_leaves_no_connection(
     async with trio.open_nursery() as nursery:
         (listener,) = await nursery.start(partial(trio.serve_tcp, plain, 0, host="127.0.0.1"))
         port = listener.socket.getsockname()[1]
-        connected = await Backend().connect_tcp("127.0.0.1", port, timeout=5)
+        connected = await Backend(Reach("127.0.0.1")).connect_tcp("127.0.0.1", port, timeout=5)
         expected = pytest.raises(ERRORS[how]) if how in ERRORS else nullcontext()
         with trio.move_on_after(3), expected:
             await connected.start_tls(

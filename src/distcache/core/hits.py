@@ -1,0 +1,126 @@
+"""Answers from the store, given again without deciding again.
+
+A pull that was answered from the store alone is answered the same way as long as nothing has
+changed that the decision looked at. What may change only through other events is covered by
+`State.version`, a tag by its record's identity, time by `until`; all else is left to the long
+way, which also makes the answers that are kept here: there is nothing of its own to go wrong.
+That both ways do the same is a property that the tests hold (tests/core/test_hits.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from . import blobs
+from .decision import Outcome
+from .effects import Effect, Finish, Journal, Respond, SendBody, Stored
+from .events import BodySent, PullRequested
+from .inventory import BlobUsed
+from .pull import ByDigest, Catalog, Ping
+
+if TYPE_CHECKING:
+    from .effects import AnswerHead
+    from .exchanges import Exchange
+    from .oci import Digest, Reference, Time
+    from .pull import Pull, Span
+    from .state import State
+    from .tags import Tag
+
+LIMIT = 4096
+"""Pulls whose answers are kept; the first to come is the first to go."""
+
+MARGIN = 1e-3
+"""Seconds before a moment of change from which on the long way decides: times are rounded."""
+
+
+@frozen
+class Hit:
+    """An answer to `pull`. Without `exchange` it is all head; else `span` of `source` follows.
+    `tag` is the record under `reference` that it went by, None for content by digest."""
+
+    pull: Pull
+    version: int
+    until: Time
+    reference: Reference | None
+    tag: Tag | None
+    digest: Digest
+    head: AnswerHead
+    exchange: Exchange | None
+    source: Stored
+    span: Span | None
+
+
+def again(state: State, event: PullRequested, now: Time) -> list[Effect] | None:
+    """The effects of a pull that was answered before. None: decide."""
+    pull = event.pull
+    hit = state.hits.get(id(pull))
+    if hit is None or hit.version != state.version or now >= hit.until:
+        return None
+    if hit.reference is not None and state.tags.get(hit.reference) is not hit.tag:
+        return None
+    digest = hit.digest
+    if state.used[digest] < now:
+        state.used[digest] = now
+    number = event.exchange
+    if hit.exchange is None or hit.span is None:
+        return [Respond(number, hit.head), Finish(number)]
+    state.exchanges[number] = hit.exchange
+    state.readers[digest] = state.readers.get(digest, 0) + 1
+    return [Respond(number, hit.head), SendBody(number, hit.source, hit.span)]
+
+
+def done(state: State, event: BodySent) -> list[Effect] | None:
+    """The end of an answer whose last byte is out, from a stored blob. None: another event."""
+    number = event.exchange
+    x = state.exchanges.get(number)
+    if x is None or x.reading is None or x.credit != event.stop or x.stop != event.stop:
+        return None
+    del state.exchanges[number]
+    blobs.read(state, x.reading, -1)
+    return [Finish(number)]
+
+
+def keep(state: State, event: PullRequested, effects: list[Effect], now: Time) -> None:
+    """Look at what the long way did, and keep it if it was a mere hit."""
+    pull = event.pull
+    target = pull.target
+    if pull.authority is not None or pull.ranges or isinstance(target, Catalog | Ping):
+        return
+    if effects and isinstance(effects[0], Journal) and isinstance(effects[0].record, BlobUsed):
+        effects = effects[1:]
+    match effects:
+        case [Respond(head=head), Finish()]:
+            x, span = None, None
+        case [Respond(head=head), SendBody(source=Stored(), span=span)]:
+            x = state.exchanges[event.exchange]
+        case _:
+            return
+    descriptor, decision = head.descriptor, head.decision
+    if descriptor is None or decision.outcome is not Outcome.HIT or decision.stale_if_error:
+        return
+    blob = blobs.stored(state, descriptor.content)
+    if blob is None:
+        return
+    reference = None if isinstance(target, ByDigest) else target
+    tag = None if reference is None else state.tags[reference]
+    until = blob.journalled + state.limits.used_resolution
+    if tag is not None and reference is not None:
+        until = min(until, _turns(state, reference, tag, head))
+    digest = descriptor.content.digest
+    if len(state.hits) >= LIMIT:
+        del state.hits[next(iter(state.hits))]
+    state.hits[id(pull)] = Hit(
+        pull, state.version, until - MARGIN, reference, tag, digest, head, x, Stored(digest), span
+    )
+
+
+def _turns(state: State, reference: Reference, tag: Tag, head: AnswerHead) -> Time:
+    """When the head's Age or its freshness in seconds is another, or the tag is stale."""
+    age, ttl = head.age or 0, head.decision.ttl
+    older = tag.checked + age + 1
+    if ttl is None:
+        return older
+    lifetime = state.config.upstreams[reference.repository.upstream].tag_ttl
+    return min(older, tag.checked + lifetime - ttl)
