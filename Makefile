@@ -12,6 +12,7 @@ serve: .venv/installed
 	exec $(BIN)/distcache serve $(CONFIG)
 
 test: .venv/tools packages lint
+	$(BIN)/python -m tests.core_coverage -q
 	$(BIN)/pytest -q -rfEs --durations=10 $(FLAGS) $(TESTS)
 
 lint: .venv/tools
@@ -27,9 +28,14 @@ explore: .venv/tools
 	@if [ -e tests/model/explore.py ]; then exec $(BIN)/python -m tests.model.explore $(FLAGS); \
 	else echo "explore: nothing to run" >&2; exit 2; fi
 
-bench fuzz: .venv/tools
-	@set -- $@/[a-z]*.py; [ -e "$$1" ] || { echo "$@: there is nothing to run yet" >&2; exit 2; }; \
-	for file in "$$@"; do echo "== $$file"; $(BIN)/python -m "$@.$$(basename "$$file" .py)" $(FLAGS) || exit; done
+bench: .venv/tools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m bench.compare $(FLAGS)
+
+SECONDS ?= 60
+fuzz: .venv/tools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python -m fuzz.run $(SECONDS)
 
 # Client programs for the interoperability tests.
 packages:

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from distcache.core import blobs, calls, exchanges, fills, grants, tags, tokens
+from distcache.core import blobs, calls, exchanges, fills, grants, pings, tags, tokens
 
 PAGE = Path(__file__).with_name("design.md")
 MACHINES: dict[str, Mapping[tuple[Any, Any], Enum]] = {
@@ -19,6 +19,7 @@ MACHINES: dict[str, Mapping[tuple[Any, Any], Enum]] = {
     "Call": calls.TRANSITIONS,
     "Token": tokens.TRANSITIONS,
     "Probe": grants.TRANSITIONS,
+    "Ping": pings.TRANSITIONS,
     "Blob": blobs.TRANSITIONS,
 }
 

@@ -26,12 +26,12 @@ BELOW = {
     "configuration": {"configuration", "access", "credentials", "core", "wire", "watched"},
     "settings": {"configuration", "access", "credentials", "core", "wire"},
     "log": {"settings"},
-    "driver": {"driver", "core", "wire", "store", "settings", "log"},
+    "driver": {"driver", "core", "wire", "store", "settings", "log", "access", "credentials"},
     "embedding": {"settings"},
     "trio_server": {"trio_server", "driver", "core", "store", "settings", "embedding", "log"}
-    | {"wire"},
+    | {"wire", "debugging"},
     "asyncio_server": {"asyncio_server", "driver", "core", "store", "settings", "embedding", "log"}
-    | {"wire"},
+    | {"wire", "debugging"},
 }
 """What each part may import of the package. A part that is not here may import everything."""
 

@@ -18,6 +18,7 @@ import pytest
 from attrs import evolve
 
 from distcache.access import HtpasswdRule, Patterns, Rules
+from distcache.configuration.document import Seconds
 from distcache.core.config import Config, Limits
 from distcache.core.config import Upstream as Treatment
 from distcache.credentials import Helper, PasswordFile
@@ -307,12 +308,12 @@ def test_an_upstream_behind_a_socks_proxy(benches: Benches, willing: bool) -> No
         path = b.upstream.blob("a/img", BODY)
         answer = b.get(path)
         assert (answer.status, answer.body == BODY) == ((200, True) if willing else (502, False))
-        assert {said for said in proxy.heard} == {("me", "pass", "registry.example", 80)}
+        assert set(proxy.heard) == {("me", "pass", "registry.example", 80)}
 
 
 def test_timeouts_of_ones_own(benches: Benches) -> None:
     with benches() as b:
-        own = evolve(changed(b).upstream, headers=0.05)
+        own = evolve(changed(b).upstream, headers=Seconds(0.05))
         assert b.server.reload(changed(b, timeouts={"up": own}))
         b.upstream.on("/v2/a/img/manifests/v1", up.hang)
         assert b.get("/v2/a/img/manifests/v1").status == 504
@@ -455,9 +456,7 @@ def test_one_address_does_not_take_every_place(
             for _ in range(3):
                 with b.connect() as third, pytest.raises(Torn):
                     third.get("/v2/")
-            raw = socket.create_connection(
-                ("127.0.0.1", b.server.port), PATIENCE, ("127.0.0.2", 0)
-            )
+            raw = socket.create_connection(("127.0.0.1", b.server.port), PATIENCE, ("127.0.0.2", 0))
             with Client(raw) as elsewhere:
                 assert elsewhere.get("/v2/").status == 200
         b.until(lambda: b.server.call(lambda: True) and _answers(b))

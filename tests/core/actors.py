@@ -30,6 +30,7 @@ from distcache.core.events import (
     FetchEnded,
     FetchFailed,
     HeadReceived,
+    Held,
     Secret,
     SourceLost,
     TokenGranted,
@@ -149,7 +150,11 @@ class Transfer:
         self._says(FetchEnded(self.effect.fetch, digest, document), last=True)
 
     def fails(self, cause: Cause = Cause.CUT) -> None:
-        self._says(FetchFailed(self.effect.fetch, cause), last=True)
+        held = None
+        if cause in (Cause.NO_SPACE, Cause.STORE) and self.effect.spool is not None:
+            length = self.scenario.spools.get(self.spool.number, 0)
+            held = Held(length, Digest("sha256:what-it-holds"))
+        self._says(FetchFailed(self.effect.fetch, cause, held), last=True)
 
     def finishes(self, item: Item) -> None:
         """All that is missing, and the end; `item` is what came."""

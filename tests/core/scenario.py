@@ -46,7 +46,7 @@ from distcache.core.events import (
 )
 from distcache.core.inventory import BlobStored, Inventory, Record
 from distcache.core.oci import Content, Digest, Reference, Repository, TagRef
-from distcache.core.pull import ByDigest, Catalog, Method, Pull
+from distcache.core.pull import ByDigest, Catalog, Method, Ping, Pull
 from tests.core.actors import Client, TokenRequest, Transfer
 from tests.core.content import APP, HUB, LATEST, START, Item
 
@@ -105,7 +105,7 @@ class Scenario:
         (only,) = self.fetches
         return only
 
-    def asked(self) -> tuple[Method, Reference | Content]:
+    def asked(self) -> tuple[Method, Reference | Content | Ping]:
         """Of that one: method and resource."""
         return self.fetch.request.method, self.fetch.request.resource
 

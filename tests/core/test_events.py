@@ -9,6 +9,7 @@ from distcache.core.events import (
     Challenge,
     FetchEnded,
     HeadReceived,
+    Held,
     Location,
     Quota,
     Secret,
@@ -21,7 +22,7 @@ TOKEN = Secret("eyJhbGciOi")
 
 
 def test_the_union_names_every_event() -> None:
-    assert_closed(events, events.Event, {Challenge, Location, Quota, UpstreamHead})
+    assert_closed(events, events.Event, {Challenge, Held, Location, Quota, UpstreamHead})
 
 
 def test_events_are_frozen_values() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 
-import pytest
 from attrs import evolve, frozen
 
 from tests.faults.bench import EXACT, KIB, TORN, Bench, Image

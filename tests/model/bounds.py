@@ -34,6 +34,10 @@ SMALL = {
     "stocked, and upstream fails": Bound(("tag", "blob"), stocked=True, kinds=FAULTS, moves=1),
     "killed": Bound(("tag", "blob"), kills=1, clients=1, starts=3, faults=0),
     "killed while it evicts": Bound(IMAGE, kills=1, clients=1, max_size=3, faults=0, wakes=0),
+    "greetings": Bound(("ping",), stocked=True, ttl=4000.0, starts=3),
+    "a failing store, and wrong bytes": Bound(
+        BLOBS, kinds=("corrupt", "fault"), faults=2, starts=1, clients=1, wakes=0
+    ),
     "shut down": Bound(("blob", "tag"), drains=1, faults=0, closes=1),
     "taken offline": Bound(("tag", "blob", "head-blob"), switches=1, faults=0),
     "stocked, taken offline": Bound(("tag", "blob", "stranger"), switches=1, stocked=True),

@@ -22,7 +22,7 @@ from distcache.core.oci import (
     TagRef,
     TagsRef,
 )
-from distcache.core.pull import ByDigest, Catalog, Method, Pull, RangeSpec
+from distcache.core.pull import ByDigest, Catalog, Method, Ping, Pull, RangeSpec
 
 A = Repository("up", "a/img")
 COUSIN = Repository("up", "a/cousin")
@@ -45,6 +45,7 @@ PULLS = {
     "tag": Pull(Method.GET, TAG),
     "head-tag": Pull(Method.HEAD, TAG),
     "tags": Pull(Method.GET, TAGS),
+    "ping": Pull(Method.GET, Ping(Repository("up", ""))),
     "catalog": Pull(Method.GET, Catalog()),
     "manifest": Pull(Method.GET, ByDigest(A, MANIFEST[D1])),
     "blob": Pull(Method.GET, ByDigest(A, BLOB)),

@@ -14,11 +14,11 @@ from typing import Any, get_args
 
 from attrs import define, field
 
-from distcache.core import blobs, calls, exchanges, fills, grants, tags, tokens
+from distcache.core import blobs, calls, exchanges, fills, grants, pings, tags, tokens
 from distcache.core.decision import Decision
 from distcache.core.effects import AnswerHead, Effect
 
-MACHINES: tuple[ModuleType, ...] = (tags, fills, exchanges, calls, tokens, grants, blobs)
+MACHINES: tuple[ModuleType, ...] = (tags, fills, exchanges, calls, tokens, grants, pings, blobs)
 Cell = tuple[Enum, Enum]
 EFFECTS: frozenset[type] = frozenset(get_args(Effect))
 CELLS: frozenset[Cell] = frozenset(cell for m in MACHINES for cell in m.TRANSITIONS)

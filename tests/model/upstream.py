@@ -7,7 +7,7 @@ from attrs import evolve
 from distcache.core import effects as fx
 from distcache.core import events as ev
 from distcache.core.oci import OCI_MANIFEST, Content, Digest, TagRef
-from distcache.core.pull import Method
+from distcache.core.pull import Method, Ping
 
 from .scene import BASIC, COUSIN, FAULTS, SIZES, A, B, Bound, L, challenge, token
 
@@ -54,6 +54,8 @@ def honest(request: fx.UpstreamRequest, bound: Bound, tag: Digest | None) -> ev.
     refusal = _wants(request, bound)
     if refusal is not None:
         return refusal
+    if isinstance(request.resource, Ping):
+        return ev.UpstreamHead(200, 0)
     digest = digest_of(request, tag)
     if digest is None:
         return ev.UpstreamHead(404)

@@ -26,7 +26,7 @@ from .scene import BLOB, D1, D2, DOCUMENTS, PULLS, SIZES, STOCK, TAG, A, B, Boun
 from .sometimes import Sightings
 from .store import restarted
 
-WRONG = Digest("sha256:wrong")
+RIGHT, WRONG = Digest("sha256:right so far"), Digest("sha256:wrong")
 FEW_STEPS = 400
 """More than it takes to come to rest from anywhere."""
 
@@ -295,6 +295,7 @@ class World:
         for container in (self.clients, self.fetches, self.spools, self.tokens):
             container.clear()
         self.jobs, self.discarded, self.trail = (), frozenset(), frozenset()
+        self.draining = False
         self.cache = Cache(self._config(), inventory)
         self.cache.check()
 
@@ -313,7 +314,7 @@ class World:
                 self._body(fetch, sim, right=False)
             elif what in upstream.CAUSES:
                 del self.fetches[fetch]
-                self._feed(ev.FetchFailed(fetch, upstream.CAUSES[what]))
+                self._feed(ev.FetchFailed(fetch, upstream.CAUSES[what], self._holds(sim, what)))
             else:
                 self._head(fetch, sim, upstream.dishonest(sim.request, what))
 
@@ -356,7 +357,15 @@ class World:
             return
         held = self.spools[sim.spool.number]
         digest = sim.digest if all(held) and len(held) == SIZES[sim.digest] else WRONG
+        if sim.spool.after is not None and sim.spool.after.digest == WRONG:
+            digest = WRONG
         self._feed(ev.FetchEnded(fetch, digest, DOCUMENTS.get(digest)))
+
+    def _holds(self, sim: Sim, what: str) -> ev.Held | None:
+        if what not in ("full", "fault") or sim.spool is None:
+            return None
+        bits = self.spools[sim.spool.number]
+        return ev.Held(len(bits), RIGHT if all(bits) else WRONG)
 
     # What the core does about it
 

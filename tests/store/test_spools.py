@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distcache.core.effects import Medium, Spool
-from distcache.core.events import StoreFault
+from distcache.core.events import Held, StoreFault
 from distcache.core.oci import Digest
 from distcache.store import Body, FileSpool, MemorySpool, StoreError, TooLarge, WindowSpool
 from tests.store.samples import digest_of, file_size_limit, unhurried
@@ -215,6 +215,18 @@ def test_a_window_hands_its_reader_the_content_from_first_on(
         body.release(first + len(sent))
     assert sent == CONTENT[first : first + len(sent)]
     assert body.digest() == digest_of(CONTENT[: body.length])
+
+
+@given(st.integers(1, 200), st.lists(st.integers(0, 60), max_size=8), st.booleans())
+def test_a_window_is_right_only_after_what_its_reader_was_sent(
+    length: int, chunks: list[int], same: bool
+) -> None:
+    before = CONTENT[:length] if same else CONTENT[: length - 1] + b"?"
+    after = Held(length, digest_of(before))
+    body = WindowSpool(Spool(1, Medium.WINDOW, first=length, after=after))
+    for count in [*chunks, len(CONTENT)]:
+        body.write(body.length, CONTENT[body.length : body.length + count])
+    assert (body.digest() == digest_of(CONTENT)) == same
 
 
 @pytest.fixture

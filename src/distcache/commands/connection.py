@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-import httpcore
-
 from ..admin import key
 from ..admin.api import Api, Limits, Tree, Wrong
 from ..admin.names import Names
@@ -68,6 +66,9 @@ def _remote(settings: Settings) -> Line:
     assert settings.debug is not None
     base = f"http://{settings.debug.authority}/api/v1/"
     secret = key.read(settings.root)
+
+    # Not at the top: it brings event loops, which most commands need not load.
+    import httpcore
 
     def call(method: str, name: str, said: Mapping[str, str]) -> Tree:
         headers: dict[bytes | str, bytes | str] = {}

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import httpcore
 import typer
 
 from .common import ConfigOption, fail, settings_of
@@ -16,6 +15,9 @@ def healthcheck(
     config: ConfigOption = None,
 ) -> None:
     """Exit status 0 when the server answers, and says that it can serve; else 1."""
+    # Not at the top: it brings event loops, which other commands need not load.
+    import httpcore
+
     settings = settings_of(config)
     debug = settings.debug
     target = (

@@ -42,6 +42,7 @@ from .events import (
     FetchFailed,
     Forgotten,
     HeadReceived,
+    Held,
     Pinned,
     Pruned,
     PullRequested,
@@ -88,13 +89,14 @@ class Cache:
     def handle(self, event: Event, now: Time) -> list[Effect]:
         """Take in what happened; what to do, in order."""
         state = self._state
-        kind = type(event)
-        if kind is PullRequested:
+        known = None
+        if isinstance(event, PullRequested):
             known = hits.again(state, event, now)
-        else:
-            known = hits.done(state, event) if kind is BodySent else None
+        elif isinstance(event, BodySent):
+            known = hits.done(state, event)
         if known is not None:
             return known
+        kind = type(event)
         self._deadline_known = False
         if kind not in CONTENT_STAYS:
             state.version += 1
@@ -105,7 +107,7 @@ class Cache:
             # Last: who has waited for content is by now its reader.
             eviction.run(state, now)
         effects, state.effects = state.effects, []
-        if kind is PullRequested:
+        if isinstance(event, PullRequested):
             hits.keep(state, event, effects, now)
         return effects
 
@@ -113,8 +115,8 @@ class Cache:
         """When Woke is due, if nothing else happens before. It may come in vain."""
         if not self._deadline_known:
             # A mere hit moves none.
-            first, other = self._state.deadlines.first(), eviction.next_deadline(self._state)
-            self._deadline = other if first is None or (other or first) < first else first
+            times = (self._state.deadlines.first(), eviction.next_deadline(self._state))
+            self._deadline = min((t for t in times if t is not None), default=None)
             self._deadline_known = True
         return self._deadline
 
@@ -278,13 +280,18 @@ class Cache:
             case FetchEnded():
                 self._ended(owner, event, now)
             case FetchFailed():
-                self._broke_off(owner, event.cause, now)
+                self._broke_off(owner, event.cause, now, event.held)
             case _:
                 assert_never(event)
 
-    def _broke_off(self, owner: Owner, cause: Cause, now: Time) -> None:
+    def _broke_off(self, owner: Owner, cause: Cause, now: Time, held: Held | None = None) -> None:
         failure = calls.on_failed(self._state, owner, cause, now)
-        if isinstance(failure, Failure):
+        if not isinstance(failure, Failure):
+            return
+        # A relay and a document have nothing on disk that could fail.
+        if failure.cause in (Cause.NO_SPACE, Cause.STORE) and isinstance(owner, Content):
+            self._store_failed(owner, failure, held, now)
+        else:
             self._failed(owner, failure, now)
 
     def _answered(self, owner: Owner, head: UpstreamHead, now: Time) -> None:
@@ -315,11 +322,7 @@ class Cache:
     def _failed(self, owner: Owner, failure: Failure, now: Time) -> None:
         state = self._state
         if isinstance(owner, Content | Relay):
-            # A relay and a document have nothing on disk that could fail.
-            if failure.cause in (Cause.NO_SPACE, Cause.STORE) and isinstance(owner, Content):
-                self._store_failed(owner, failure, now)
-            else:
-                self._fill_verdict(owner, fills.cut(state, owner, failure, now), now)
+            self._fill_verdict(owner, fills.cut(state, owner, failure, now), now)
         elif isinstance(owner, ByDigest):
             grants.on_failed(state, owner, failure)
         elif isinstance(owner, Ping):
@@ -346,7 +349,7 @@ class Cache:
             else:
                 state.wake((number,), failure)
 
-    def _store_failed(self, key: Content, failure: Failure, now: Time) -> None:
+    def _store_failed(self, key: Content, failure: Failure, held: Held | None, now: Time) -> None:
         """The spool cannot grow. Make room and go on; where there is none to make, each reader
         gets a transfer of its own that keeps nothing."""
         state = self._state
@@ -360,14 +363,20 @@ class Cache:
         state.emit(Note(Level.WARNING, "the store is failing: passing content through", fields))
         fill = fills.drop(state, key)
         for number in fill.readers:
-            self._relay(number, key, fill, now)
+            self._relay(number, key, fill, held, now)
 
-    def _relay(self, number: int, content: Content, broken: Fill, now: Time) -> None:
+    def _relay(
+        self, number: int, content: Content, broken: Fill, held: Held | None, now: Time
+    ) -> None:
         state = self._state
         x = state.exchanges[number]
         started = x.state is not ExchangeState.WAITING
         first = x.credit or x.pos if started else 0
-        spool = Spool(state.number(), Medium.WINDOW, content.digest, first)
+        after = held if first > x.first else None
+        if after is None and first > x.first:
+            exchanges.abort(state, number, now)
+            return
+        spool = Spool(state.number(), Medium.WINDOW, content.digest, first, after=after)
         key = Relay(number, content)
         size = broken.size if started else None
         fill = Fill(broken.repository, spool, size=size, readers=(number,))

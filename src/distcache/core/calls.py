@@ -98,7 +98,8 @@ def on_head(state: State, owner: Owner, head: UpstreamHead, now: Time) -> Verdic
     """What upstream's head means: the verdict for the owner, or a detour taken."""
     call = state.calls[owner]
     if call.mirror is None and call.repository.authority is None:
-        quota.note(state, call.repository.upstream, head, now)
+        check = not isinstance(call.resource, Content)
+        quota.note(state, call.repository.upstream, head, now, check=check)
     if head.status == 401:
         return _or_next(state, owner, _challenged(state, owner, call, head, now), now)
     if head.status in REDIRECTS and head.location is not None:

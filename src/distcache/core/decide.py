@@ -119,7 +119,9 @@ def _may(state: State, x: Exchange, repository: Repository, content: Content) ->
     if x.descriptor is not None or x.probed is not None:
         return True
     fill = state.fills.get(content)
-    granted = fill is not None and repository in fill.granted
+    # Of a transfer that upstream has not answered yet only itself may be served.
+    said = fill is not None and (fill.status is not None or blobs.stored(state, content) is None)
+    granted = said and fill is not None and repository in fill.granted
     return granted or grants.granted(state, repository, content)
 
 
@@ -185,6 +187,10 @@ def _content(
     fill = state.fills.get(content)
     may = _may(state, x, repository, content)
     if may and blob is not None:
+        if fill is not None and number in fill.readers:
+            # The fill began while this was to be deleted, which then could not be done.
+            exchanges.release(state, number, now)
+            x = state.exchanges[number]
         _serve_stored(state, number, x, content, blob, now)
         return
     if may and fill is not None and number in fill.readers:

@@ -10,7 +10,7 @@ from enum import Enum
 from attrs import frozen
 
 from .decision import Decision
-from .events import Challenge, Location
+from .events import Challenge, Held, Location
 from .inventory import Record
 from .oci import Content, Descriptor, Digest, Document, Reference, Repository, Secret
 from .pull import Method, Ping, Span
@@ -36,13 +36,16 @@ class Spool:
     it already holds are passed over, so that its digest covers what readers were sent.
 
     `digest` names the algorithm and is None for content whose digest is not known before
-    (then sha256). `first`: no byte before it will be read (WINDOW)."""
+    (then sha256). `first`: no byte before it will be read (WINDOW). `after`: the first bytes must
+    be these, which have gone out from another spool; if they are others, so must the digest be
+    at the end, or what a client got from both would be called right (WINDOW)."""
 
     number: int
     medium: Medium
     digest: Digest | None = None
     first: int = 0
     limit: int | None = None
+    after: Held | None = None
 
 
 @frozen

@@ -165,9 +165,21 @@ class FetchEnded:
 
 
 @frozen
+class Held:
+    """What a spool holds: `length` bytes from the start of the content, and their digest."""
+
+    length: int
+    digest: Digest
+
+
+@frozen
 class FetchFailed:
+    """`held` comes with NO_SPACE and STORE: what the spool could still take in. None: it cannot
+    be told, and nothing may be joined to what was sent from there."""
+
     fetch: int
     cause: Cause
+    held: Held | None = None
 
 
 @frozen

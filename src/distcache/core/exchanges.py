@@ -96,7 +96,9 @@ def answered(
     if reading is not None:
         blobs.read(state, reading, +1)
         x = evolve(x, on=None, reading=reading)
-    state.exchanges[number] = evolve(x, state=after, first=first, stop=stop, pos=first)
+    # How it came about has been told.
+    x = evolve(x, state=after, first=first, stop=stop, pos=first, collapsed=False)
+    state.exchanges[number] = x
 
 
 def pump(state: State, number: int, now: Time) -> None:

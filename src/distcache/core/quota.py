@@ -23,11 +23,12 @@ class Reading:
     until: Time = 0.0
 
 
-def note(state: State, upstream: str, head: UpstreamHead, now: Time) -> None:
-    """An answer of the upstream's own."""
+def note(state: State, upstream: str, head: UpstreamHead, now: Time, *, check: bool) -> None:
+    """An answer of the upstream's own. `check`: to the question what a name resolves to; that
+    content is limited says nothing about those."""
     before = state.quotas.get(upstream) or Reading(None, now)
     until = before.until if head.status >= 400 else 0.0
-    if head.status == 429 and head.retry_after:
+    if check and head.status == 429 and head.retry_after:
         until = now + min(float(head.retry_after), state.limits.limited)
     if head.quota is not None:
         state.quotas[upstream] = Reading(head.quota, now, until)

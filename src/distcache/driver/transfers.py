@@ -17,6 +17,7 @@ from ..core.events import (
     FetchEnded,
     FetchFailed,
     HeadReceived,
+    Held,
     StoreFault,
     TokenGranted,
     TokenRefused,
@@ -177,7 +178,11 @@ class Transfer:
         """Harmless when it has ended."""
         if not self.result:
             self.result, self.waited = cause.value, perf_counter() - self.begun
-        self._terminate(FetchFailed(self.fetch, Cause.CANCELLED if self.cancelled else cause))
+        body = None if self.spool is None else self.spool.body
+        ours = cause in (Cause.NO_SPACE, Cause.STORE) and body is not None
+        held = Held(body.length, body.digest()) if ours and body is not None else None
+        cause = Cause.CANCELLED if self.cancelled else cause
+        self._terminate(FetchFailed(self.fetch, cause, held))
 
     def _terminate(self, event: FetchEnded | FetchFailed) -> None:
         if self._over:

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any
 
-import httpcore
 from attrs import frozen
 
 from ..core.oci import MANIFEST_TYPES
@@ -88,6 +87,10 @@ class Warmer:
         self._headers: list[tuple[bytes | str, bytes | str]] = [("Accept", ACCEPT)]
         if authorization is not None:
             self._headers.append(("Authorization", authorization))
+        # Not at the top: it brings event loops, which other commands need not load.
+        import httpcore
+
+        self._errors = httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException
         self._pool = httpcore.ConnectionPool(
             max_connections=PARALLEL, max_keepalive_connections=PARALLEL
         )
@@ -173,7 +176,7 @@ class Warmer:
                 for piece in answer.iter_stream():
                     self._progress(Step(target, len(piece), total))
                     yield piece
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+        except self._errors as error:
             raise WarmingFailed(f"{target}: {error or type(error).__name__}") from None
 
 

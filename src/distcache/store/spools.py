@@ -156,7 +156,8 @@ class MemorySpool:
 class WindowSpool:
     """Medium.WINDOW: a bounded window of the content for one reader, nothing is kept.
 
-    Bytes before `spool.first` are hashed and dropped. The writer asks `room` first, the
+    Bytes before `spool.first` are hashed and dropped. If its content does not begin as
+    `spool.after` says, its digest is one that nothing has. The writer asks `room` first, the
     reader says `release` for what it has sent; `write` beyond the room is a ValueError, as
     is reading what was released."""
 
@@ -179,7 +180,7 @@ class WindowSpool:
         if len(view) > self.room():
             raise ValueError(f"{len(view)} bytes for a room of {self.room()}")
         # Outside the lock: the reader must not wait while megabytes are hashed.
-        self._hash.update(view)
+        self._update(view)
         with self._lock:
             self._bytes += view[max(0, self.spool.first - self.length) :]
             self.length += len(view)
@@ -206,6 +207,16 @@ class WindowSpool:
     def discard(self) -> None:
         with self._lock:
             self._bytes = bytearray()
+
+    def _update(self, view: memoryview) -> None:
+        after = self.spool.after
+        if after is not None and self.length < after.length <= self.length + len(view):
+            rest = after.length - self.length
+            self._hash.update(view[:rest])
+            if digest_of(self._hash) != after.digest:
+                self._hash.update(b"not what came before")
+            view = view[rest:]
+        self._hash.update(view)
 
 
 def _unseen(start: int, data: Data, length: int) -> memoryview:
