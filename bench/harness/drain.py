@@ -22,6 +22,9 @@ from attrs import define, field, frozen
 
 HEAD_LIMIT = 64 * 1024
 ROOM = 4 * 1024 * 1024
+BYTES_RECEIVED = 128
+"""Offset in struct tcp_info, linux/tcp.h."""
+
 PATIENCE = 120.0
 """Seconds of silence from everybody before it is given up."""
 
@@ -54,6 +57,8 @@ class Client:
     first_byte: float | None = None
     received: int = 0
     answers: int = 0
+    taken: int = 0
+    """Bytes taken off the connection, heads included."""
     hasher: "hashlib._Hash" = field(factory=hashlib.sha256)
 
     def ask(self) -> bool:
@@ -69,14 +74,22 @@ class Client:
         """What has come; True when the answer is whole."""
         if self.left is None:
             self._take_head()
-        elif self.hashing:
-            self._body(self.sock.recv_into(room, min(self.left, ROOM)), room)
         else:
-            self._body(self.sock.recv_into(room, min(self.left, ROOM), socket.MSG_TRUNC))
+            flags = 0 if self.hashing else socket.MSG_TRUNC
+            count = self.sock.recv_into(room, min(self.left, ROOM), flags)
+            self.taken += count
+            self._body(count, room)
         return self.left == 0
+
+    def arrived(self) -> int:
+        """Bytes that came in by the kernel's own count (tcp_info, tcpi_bytes_received): if they
+        are not those taken and those waiting, what this program believes is not to be trusted."""
+        known = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_RECEIVED + 8)
+        return int.from_bytes(known[BYTES_RECEIVED:], sys.byteorder)
 
     def _take_head(self) -> None:
         data = self.sock.recv(HEAD_LIMIT)
+        self.taken += len(data)
         if not data:
             raise WrongAnswer(f"closed before the head: {self.head[:200]!r}")
         head, end, body = (self.head + data).partition(b"\r\n\r\n")
@@ -123,8 +136,10 @@ def main() -> int:
         started = time.perf_counter()
         try:
             run(clients)
+            check(clients)
         except (WrongAnswer, OSError) as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            counts = ", ".join(f"{c.taken}/{c.arrived()}" for c in clients)
+            print(f"{type(error).__name__}: {error}; taken/arrived: {counts}", file=sys.stderr)
             return 1
         seconds = time.perf_counter() - started
     report = {
@@ -193,6 +208,13 @@ def run(clients: list[Client]) -> None:
                     client.answers += 1
                     if not client.ask():
                         selector.unregister(client.sock)
+
+
+def check(clients: list[Client]) -> None:
+    """WrongAnswer: more or less arrived than was taken for answers."""
+    for client in clients:
+        if client.taken != client.arrived():
+            raise WrongAnswer("bytes besides the answers, or counted that never came")
 
 
 def _taking(queue: deque[Wish]) -> Iterator[Wish]:

@@ -5,7 +5,6 @@ Taken over like `contract`.
 
 import base64
 import logging
-import os
 import socket
 import ssl
 import stat
@@ -30,7 +29,7 @@ from tests.adapters import scripted as up
 from tests.adapters.blocking import Client, Reset, Torn
 from tests.adapters.certificates import certificate as certificate
 from tests.adapters.harness import Bench, Benches, settings
-from tests.adapters.scripted import PATIENCE, Gate, scripted
+from tests.adapters.scripted import PATIENCE, scripted
 from tests.adapters.socks import socks
 
 BODY = bytes(range(256)) * 8000
@@ -213,23 +212,6 @@ def test_an_identity_token_is_for_a_token_service_only(benches: Benches, tmp_pat
         assert b.upstream.count("POST", "/token") == 1
 
 
-def test_a_client_that_leaves_while_a_login_is_looked_for(benches: Benches, tmp_path: Path) -> None:
-    core = Config({"up": Treatment(basic=True)}, limits=Limits())
-    path = tmp_path / "helper"
-    os.mkfifo(tmp_path / "go")
-    path.write_text(f"#!/bin/sh\ncat {tmp_path}/go\n")
-    path.chmod(0o700)
-    with benches(sources={"up": Helper(str(path), "up", 300.0)}, core=core) as b:
-        tag = "/v2/a/img/manifests/v1"
-        b.upstream.on(tag, up.status(401, REALM))
-        with b.connect() as client:
-            client.ask(tag)
-            b.until(lambda: b.upstream.asked)
-        b.until(lambda: not b.ledger.open_business())
-        (tmp_path / "go").write_text('{"Username": "user", "Secret": "secret"}')
-        assert b.get("/v2/").status == 200
-
-
 def test_clients_show_their_own_tokens_where_upstream_wants_them(benches: Benches) -> None:
     with benches() as b:
         assert b.server.reload(sited(b, passthrough=True))
@@ -282,7 +264,7 @@ def test_an_upstream_behind_a_forward_proxy(benches: Benches) -> None:
         proxy = ForwardProxy(f"http://127.0.0.1:{b.upstream.port}", login)
         assert b.server.reload(sited(b, url=url, proxy=proxy))
         path = b.upstream.blob("a/img", BODY)
-        b.upstream.on(f"http://registry.example{path}", up.whole(BODY))
+        b.upstream.on(f"http://registry.example:80{path}", up.whole(BODY))
         assert b.get(path).body == BODY
         (asked,) = b.upstream.asked
         assert asked.headers["proxy-authorization"] == login.basic()
@@ -459,12 +441,7 @@ def test_one_address_does_not_take_every_place(
             raw = socket.create_connection(("127.0.0.1", b.server.port), PATIENCE, ("127.0.0.2", 0))
             with Client(raw) as elsewhere:
                 assert elsewhere.get("/v2/").status == 200
-        b.until(lambda: b.server.call(lambda: True) and _answers(b))
     assert caplog.text.count("too many connections from one address") == 1
-
-
-def _answers(b: Bench) -> bool:
-    return True
 
 
 # Where upstreams lead
@@ -538,11 +515,9 @@ def test_an_answer_that_nobody_asked_for_answers_nothing(benches: Benches) -> No
     with benches() as b:
         wrong = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong"
         body = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(SMALL), SMALL)
-        ended = Gate()
         path = b.upstream.blob("a/img", SMALL, up.raw(body + wrong))
         assert b.get(path).body == SMALL
         b.settled()
-        ended.set()
         for number in range(3):
             other = b"other %d" % number
             assert b.get(b.upstream.blob("a/img", other)).body == other

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from distcache.core.config import Limits
-from distcache.core.effects import Abort, Level, Medium, Spool, Stored
+from distcache.core.effects import Abort, Fetch, Level, Medium, Spool, Stored
 from distcache.core.events import (
     BlobCommitted,
     BlobDeleted,
@@ -18,6 +18,7 @@ from distcache.core.events import (
     FetchEnded,
     FetchFailed,
     HeadReceived,
+    Held,
     Location,
     PullRequested,
     Secret,
@@ -370,6 +371,25 @@ def test_a_window_begins_at_what_is_still_on_its_way() -> None:
     s.fetch.fails(Cause.NO_SPACE)
     assert client.offered == Span(40, 60)
     assert s.fetch.spool.first == 60
+
+
+def test_a_window_goes_on_only_after_the_bytes_that_were_sent() -> None:
+    s, client = streaming()
+    client.takes()
+    s.fetch.brings(60)
+    number = s.fetch.effect.fetch
+    held = Held(60, Digest("sha256:sixty-bytes"))
+    s.handle(FetchFailed(number, Cause.STORE, held))
+    window = next(e.spool for e in s.effects if isinstance(e, Fetch))
+    assert window is not None
+    assert window.after == held
+
+
+def test_who_was_sent_what_nobody_can_tell_is_cut_off() -> None:
+    s, client = streaming()
+    client.takes()
+    s.handle(FetchFailed(s.fetch.effect.fetch, Cause.STORE))
+    assert client.end == "aborted"
 
 
 def test_a_window_has_no_disk_that_could_fail() -> None:

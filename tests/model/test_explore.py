@@ -53,6 +53,16 @@ def test_clients_of_one_kind_may_change_places() -> None:
     assert left.key() == right.key()
 
 
+def test_a_deletion_that_fails_while_the_same_is_fetched_again_harms_nobody() -> None:
+    """Found by a larger bound than the small ones."""
+    bound = Bound(("tag",), clients=3, starts=3, moves=1, max_size=2, kinds=("delete",))
+    first = ["pull 0 tag", "fetch 1 head", "pull 1 tag", "fetch 3 head", "move", "fetch 4 head"]
+    moved = ["pull 2 tag", "fetch 6 head", "fetch 6 more", "fetch 6 more", "fetch 6 end", "sent 1"]
+    evicted = ["job sha256:d2 ok", "fetch 7 head"]
+    again = ["fetch 9 head", "fetch 9 more", "fetch 9 more", "job sha256:d2 fail", "fetch 9 end"]
+    replay(bound, [*first, *moved, *evicted, *again]).settle(set())
+
+
 def test_a_counterexample_is_the_shortest_script_and_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from distcache.core import (
     blobs,
+    cache,
     calls,
     decide,
     exchanges,
@@ -18,7 +19,7 @@ from distcache.core import (
     ranges,
     tags,
 )
-from distcache.core.effects import DiscardSpool
+from distcache.core.effects import DiscardSpool, Spool
 from distcache.core.fills import Fill
 from distcache.core.problems import Failure
 from distcache.core.state import State
@@ -131,6 +132,12 @@ MUTANTS: dict[str, Mutant] = {
     "who passes by a failing store does not look back": (
         decide, "_come_meanwhile", lambda *_: False,
         Bound(("blob",), kinds=("full",), wakes=2)),
+    "a window goes on after whatever was sent": (
+        cache, "Spool", lambda *parts, after=None: Spool(*parts),
+        Bound(("blob",), kinds=("corrupt", "fault"), faults=2, starts=1, wakes=0)),
+    "who reads the store stays in the fill": (
+        exchanges, "release", _silent, Bound(
+            ("tag",), max_size=2, moves=1, starts=3, clients=3, kinds=("delete",))),
     "shutting down lets new pulls in": (
         State, "draining", property(lambda _: False, _silent), Bound(("blob",), drains=1)),
 }  # fmt: skip

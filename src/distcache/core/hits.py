@@ -109,6 +109,7 @@ def keep(state: State, event: PullRequested, effects: list[Effect], now: Time) -
     if tag is not None and reference is not None:
         until = min(until, _turns(state, reference, tag, head))
     digest = descriptor.content.digest
+    state.hits.pop(id(pull), None)
     if len(state.hits) >= LIMIT:
         del state.hits[next(iter(state.hits))]
     state.hits[id(pull)] = Hit(

@@ -1,0 +1,241 @@
+"""Answers given again: the same as deciding anew, in every event and every state that follows."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distcache.core import hits
+from distcache.core.cache import Cache
+from distcache.core.decision import HIT
+from distcache.core.effects import Effect, Finish, SendBody
+from distcache.core.events import (
+    BodySent,
+    ClientClosed,
+    Event,
+    Forgotten,
+    PullRequested,
+    SourceLost,
+    Woke,
+)
+from distcache.core.inventory import BlobUsed
+from distcache.core.pull import Authority, Catalog, Method, Pull, RangeSpec
+from tests.core.content import (
+    APP,
+    IMAGE,
+    LATEST,
+    LAYER,
+    MOVED,
+    OTHER,
+    SETTINGS,
+    START,
+    TAGS,
+    blob,
+    held,
+    listing,
+    records,
+)
+from tests.core.scenario import Scenario, config, scenario
+
+EMPTY = blob("empty", 0)
+NAMES = listing("names")
+STOCK = records(
+    held(IMAGE, LAYER, SETTINGS, EMPTY, tag=LATEST), held(NAMES, tag=TAGS), held(MOVED, under=OTHER)
+)
+PULLS = (
+    Pull(Method.GET, LATEST),
+    Pull(Method.HEAD, LATEST),
+    Pull(Method.GET, TAGS),
+    Pull(Method.GET, IMAGE.under(APP)),
+    Pull(Method.GET, LAYER.under(APP)),
+    Pull(Method.HEAD, LAYER.under(APP)),
+    Pull(Method.GET, LAYER.under(APP), if_none_match=(f'"{LAYER.digest}"',)),
+    Pull(Method.GET, LAYER.under(APP), ranges=(RangeSpec(0, 9),)),
+    Pull(Method.GET, LAYER.under(OTHER)),
+    Pull(Method.GET, EMPTY.under(APP)),
+    Pull(Method.GET, Catalog()),
+)
+REFRESHED = config(tag_ttl=100.0, ttl=500.0)
+
+
+@contextmanager
+def every_decision_taken() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hits, "again", lambda *_: None)
+        patch.setattr(hits, "done", lambda *_: None)
+        yield
+
+
+def both_ways(cache: Cache, event: Event, now: float) -> list[Effect]:
+    """The effects, which must be those of the long way, as must be the state after them."""
+    other = cache.fork()
+    with every_decision_taken():
+        decided = other.handle(event, now)
+    effects = cache.handle(event, now)
+    assert effects == decided
+    assert cache.fingerprint(now) == other.fingerprint(now)
+    assert cache.next_deadline() == other.next_deadline()
+    cache.check()
+    return effects
+
+
+Step = tuple[int, float, bool]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(PULLS) + 3),
+            st.sampled_from((0.0, 0.25, 0.999, 1.0, 30.0, 60.0, 99.9995, 300.0)),
+            st.booleans(),
+        ),
+        max_size=30,
+    )
+)
+def test_whatever_comes_both_ways_do_the_same(steps: list[Step]) -> None:
+    cache = scenario(REFRESHED, STOCK).cache
+    now, sending = START, dict[int, int]()
+    for number, (what, later, at_once) in enumerate(steps, 1):
+        now += later
+        event: Event
+        if what < len(PULLS):
+            event = PullRequested(number, PULLS[what])
+        elif what == len(PULLS) and sending:
+            event = ClientClosed(sending.popitem()[0])
+        elif what == len(PULLS) + 1 and sending:
+            event = SourceLost(sending.popitem()[0], LAYER.digest, answered=True)
+        elif what == len(PULLS) + 2:
+            event = Forgotten(LATEST)
+        else:
+            event = Woke()
+        for effect in both_ways(cache, event, now):
+            if isinstance(effect, SendBody):
+                sending[effect.exchange] = effect.span.stop
+        if at_once and number in sending:
+            both_ways(cache, BodySent(number, sending.pop(number)), now)
+
+
+def decisions(s: Scenario, act: Callable[[], object]) -> int:
+    """How many pulls were decided the long way while `act` ran."""
+    count = 0
+    keep = hits.keep
+
+    def counting(*arguments: object) -> None:
+        nonlocal count
+        count += 1
+        keep(*arguments)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hits, "keep", counting)
+        act()
+    return count
+
+
+def twice(s: Scenario, pull: Pull) -> int:
+    def ask() -> None:
+        for _ in range(2):
+            s._ask(pull).takes_all()
+
+    return decisions(s, ask)
+
+
+@pytest.mark.parametrize(
+    ("pull", "taken"),
+    [
+        *((PULLS[i], 1) for i in (0, 1, 2, 3, 4, 5, 6, 9)),
+        *((PULLS[i], 2) for i in (7, 10)),
+    ],
+)
+def test_a_hit_is_decided_once_and_what_is_rarely_asked_again_each_time(
+    pull: Pull, taken: int
+) -> None:
+    s = scenario(REFRESHED, STOCK)
+    s.passes(0.5)
+    assert twice(s, pull) == taken
+    assert [c.end for c in s.clients] == ["finished", "finished"]
+    assert s.clients[0].head == s.clients[1].head
+
+
+def test_a_stranger_s_pull_is_never_a_hit() -> None:
+    s = scenario(records=STOCK)
+    assert twice(s, PULLS[3]) == 1
+    s.get(IMAGE.under(OTHER))
+    assert s.asked() == (Method.HEAD, IMAGE.content)
+
+
+def test_nor_is_one_with_an_authority_of_its_own() -> None:
+    own = type(APP)(APP.upstream, APP.name, "somebody")
+    s = scenario(records=STOCK)
+    s.get(LAYER.under(own), authority=Authority("somebody"))
+    s.fetch.offers(LAYER)
+    assert twice(s, Pull(Method.GET, LAYER.under(own), authority=Authority("somebody"))) == 2
+
+
+def test_an_answer_that_could_not_be_confirmed_is_decided_each_time() -> None:
+    s = scenario(config(offline=True), STOCK)
+    assert twice(s, PULLS[0]) == 2
+    assert s.clients[-1].decision.stale_if_error
+
+
+def test_an_answer_out_of_a_transfer_is_none_from_the_store() -> None:
+    s = scenario()
+    s.pulls_tag(IMAGE)
+    s.get(LAYER.under(APP))
+    s.fetch.delivers(LAYER)
+    waiting = Pull(Method.HEAD, LAYER.under(APP))
+    assert twice(s, waiting) == 2
+    assert s.clients[-1].decision == HIT
+    s.stores()
+    assert twice(s, waiting) == 1
+
+
+def test_age_and_freshness_are_told_to_the_second() -> None:
+    s = scenario(REFRESHED, STOCK)
+    for age in range(5):
+        head = s.get(LATEST).answer
+        assert (head.age, head.decision.ttl) == (age, 100 - age)
+        s.passes(1.0)
+
+
+def test_a_use_is_journalled_once_a_minute_however_often_it_is_asked_for() -> None:
+    s = scenario(records=STOCK)
+    for _ in range(4):
+        s._ask(PULLS[5])
+        s.passes(30.0)
+    assert [r.used for r in s.journalled(BlobUsed)] == [START + 60.0]
+
+
+def test_what_was_kept_is_not_served_after_its_content_is_forgotten() -> None:
+    s = scenario(records=STOCK)
+    s._ask(PULLS[9]).takes_all()
+    s.handle(Forgotten(EMPTY.digest))
+    s.deletes()
+    assert s._ask(PULLS[9]).status is None
+
+
+def test_an_upstream_s_news_of_a_tag_count_at_once() -> None:
+    s = scenario(REFRESHED, STOCK)
+    s._ask(PULLS[0]).takes_all()
+    s.handle(Forgotten(LATEST))
+    s._ask(PULLS[0])
+    assert s.asked() == (Method.HEAD, LATEST)
+
+
+def test_so_many_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hits, "LIMIT", 1)
+    s = scenario(records=STOCK)
+    assert twice(s, PULLS[4]) == 1
+    assert twice(s, PULLS[5]) == 1, "in its place"
+    assert twice(s, PULLS[4]) == 1
+
+
+def test_the_end_of_a_part_is_not_the_end_of_the_answer() -> None:
+    s = scenario(records=STOCK)
+    client = s._ask(PULLS[4])
+    assert client.turn is not None
+    assert s.handle(BodySent(client.number, client.turn.span.stop - 1)) == []
+    client.takes()
+    assert s.effects == [Finish(client.number)]

@@ -1,0 +1,53 @@
+"""Answers given again are those that deciding anew gives, in every state of the World."""
+
+from collections import Counter
+
+import pytest
+
+from distcache.core import hits
+from distcache.core.cache import Cache
+from distcache.core.effects import Effect
+from distcache.core.events import Event
+
+from .explore import explore
+from .scene import FAULTS, STORE, Bound
+
+BOUNDS = {
+    "the tag moves": Bound(("tag", "head-tag"), moves=1, tag_ttl=60.0, starts=3, stocked=True),
+    "anything breaks": Bound(("tag", "blob"), starts=3, stocked=True, kinds=FAULTS),
+    "the store breaks": Bound(("blob", "manifest"), starts=3, stocked=True, kinds=STORE, closes=1),
+    "content goes": Bound(("tag", "blob"), ttl=60.0, wakes=2, starts=3, stocked=True, faults=0),
+    "strangers": Bound(("blob", "stranger", "cousin"), starts=3, stocked=True, faults=0),
+    "shut down, offline": Bound(
+        ("blob", "have-blob"), starts=3, stocked=True, drains=1, switches=1, faults=0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(BOUNDS))
+def test_both_ways_do_the_same_everywhere(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle, again, done = Cache.handle, hits.again, hits.done
+    given: Counter[bool] = Counter()
+
+    def both(cache: Cache, event: Event, now: float) -> list[Effect]:
+        other = cache.fork()
+        monkeypatch.setattr(hits, "again", lambda *_: None)
+        monkeypatch.setattr(hits, "done", lambda *_: None)
+        decided = handle(other, event, now)
+        monkeypatch.setattr(hits, "again", counted)
+        monkeypatch.setattr(hits, "done", done)
+        effects = handle(cache, event, now)
+        assert effects == decided
+        assert cache.fingerprint(now) == other.fingerprint(now)
+        assert cache.next_deadline() == other.next_deadline()
+        return effects
+
+    def counted(*arguments: object) -> list[Effect] | None:
+        found = again(*arguments)  # type: ignore[arg-type]
+        given[found is not None] += 1
+        return found
+
+    monkeypatch.setattr(Cache, "handle", both)
+    explore(BOUNDS[name], 1500)
+    assert given[True] > 5, "answers were given again"
+    assert given[False] > 5
