@@ -12,7 +12,6 @@ serve: .venv/installed
 	exec $(BIN)/distcache serve $(CONFIG)
 
 test: .venv/tools packages lint
-	$(BIN)/python -m tests.core_coverage -q
 	$(BIN)/pytest -q -rfEs --durations=10 $(FLAGS) $(TESTS)
 
 lint: .venv/tools

@@ -77,9 +77,7 @@ class Shell:
                 assert self.head is None
                 self.head = head
             case fx.SendBody(exchange, source, span):
-                stored = isinstance(source, fx.Stored)
-                body = self.stored[source.digest] if stored else self.spools[source.number]
-                piece = body[span.start : span.stop]
+                piece = self.body(source)[span.start : span.stop]
                 assert len(piece) == span.stop - span.start, effect
                 self.sent += piece
                 self.events.append(ev.BodySent(exchange, span.stop))
@@ -97,6 +95,11 @@ class Shell:
                 self.events.append(ev.BlobCommitted(digest))
             case fx.DeleteBlob(digest):
                 self.events.append(ev.BlobDeleted(digest, len(self.stored.pop(digest))))
+
+    def body(self, source: fx.Source) -> bytes:
+        if isinstance(source, fx.Stored):
+            return self.stored[source.digest]
+        return self.spools[source.number]
 
     def token(self, number: int, wanted: ev.Challenge) -> ev.Event:
         sent = challenge.token_request(wanted, self.login)
@@ -157,9 +160,13 @@ class Shell:
                 response = connection.handle_request(request)
                 return response.status, response.headers, response.read()
         except Exception as error:
-            causes = [cause for kinds, cause in CAUSES if isinstance(error, kinds)]
-            assert causes, f"an error that nobody has foreseen: {error!r}"
-            return causes[0]
+            return foreseen(error)
+
+
+def foreseen(error: Exception) -> ev.Cause:
+    causes = [cause for kinds, cause in CAUSES if isinstance(error, kinds)]
+    assert causes, f"an error that nobody has foreseen: {error!r}"
+    return causes[0]
 
 
 def parsed(asked: fx.UpstreamRequest, headers: Headers, body: bytes) -> Document | None:

@@ -4,9 +4,9 @@ full; and no password of it is ever quoted, neither in a complaint nor in what i
 Files that it names are looked for as on a real start. The input is the text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from distcache.configuration.tree import Scalar, Tree, parse
+from distcache.configuration.tree import Problem, Scalar, Tree, parse
 from distcache.settings import Settings, SettingsError, load_text
 
 PASSWORD = "hunter2"
@@ -61,13 +61,17 @@ def result(text: str) -> str:
     try:
         settings = load_text(text)
     except SettingsError as error:
-        assert error.problems
-        for problem in error.problems:
-            assert problem.path.startswith("$"), problem
-            assert problem.message, problem
+        check_complaints(error.problems)
         return str(error)
     check(settings)
     return repr(settings)
+
+
+def check_complaints(problems: Sequence[Problem]) -> None:
+    assert problems
+    for problem in problems:
+        assert problem.path.startswith("$"), problem
+        assert problem.message, problem
 
 
 def check(settings: Settings) -> None:

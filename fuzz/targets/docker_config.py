@@ -32,7 +32,7 @@ def one_input(data: bytes) -> None:
     try:
         contents = docker_config.parse(data)
     except ValueError as error:
-        assert str(error) in SENTENCES, str(error)
+        check_sentence(str(error))
         return
     for host, login in contents.logins.items():
         assert host, contents
@@ -46,3 +46,7 @@ def one_input(data: bytes) -> None:
     assert "hunter2" not in repr(contents.logins) or any("hunter2" in h for h in contents.logins)
     for name in (*contents.helpers.values(), contents.store or "x"):
         assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name), name
+
+
+def check_sentence(said: str) -> None:
+    assert said in SENTENCES, said

@@ -432,7 +432,7 @@ def test_caches_in_a_circle_find_out(benches: Benches) -> None:
 def test_one_address_does_not_take_every_place(
     benches: Benches, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with benches(max_connections=10, max_connections_per_client=2) as b:
+    with benches(max_connections=10, max_connections_per_client=2) as b:  # noqa: SIM117
         with b.connect() as one, b.connect() as two:
             assert one.get("/v2/").status == two.get("/v2/").status == 200
             for _ in range(3):
