@@ -6,7 +6,7 @@ CONFIG ?=
 TESTS ?= tests
 FLAGS ?=
 
-.PHONY: serve test lint format explore bench fuzz packages clean
+.PHONY: docs serve test lint format explore bench fuzz packages clean
 
 serve: .venv/installed
 	exec $(BIN)/distcache serve $(CONFIG)
@@ -30,6 +30,10 @@ explore: .venv/tools
 bench: .venv/tools
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m bench.compare $(FLAGS)
+
+docs: .venv/tools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 SECONDS ?= 60
 fuzz: .venv/tools

@@ -1,10 +1,11 @@
 """The shared half of the adapters, driven by a scripted core and a shell that waits."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from distcache.core.events import Cause, Event, StoreFault, StoreOperation
 from distcache.core.inventory import BlobDropped, BlobStored, BlobUsed
 from distcache.core.oci import Content, Digest, Kind, Repository
 from distcache.core.pull import ByDigest, Method, Pull, Span
+from distcache.credentials import Ask, Failed
+from distcache.credentials.logins import Known
 from distcache.driver import Clock, Driver, Exchange, Send, Source, Upstreams
 from distcache.driver.sources import Blobs
 from distcache.store import FileSpool, Store, StoreError, open_store
@@ -33,6 +36,16 @@ PULL = Pull(Method.GET, ByDigest(REPOSITORY, Content(Kind.BLOB, NAME)))
 REQUEST = UpstreamRequest(Method.GET, REPOSITORY, Content(Kind.BLOB, NAME))
 FILE = Spool(1, Medium.FILE, NAME)
 HEAD = fx.AnswerHead(200, HIT, 10)
+
+
+@frozen
+class Asking:
+    """A login that has to be looked for."""
+
+    job: Callable[[], Known | Failed]
+
+    def current(self, now: float) -> Ask:
+        return Ask(self.job)
 
 
 class Rig:
@@ -117,6 +130,31 @@ def test_a_client_is_said_to_be_closed_unless_the_core_is_done_with_it(rig: Rig)
     for exchange in (leaving, served, leaving):
         rig.driver.left(exchange)
     assert rig.heard(ev.ClientClosed) == [ev.ClientClosed(leaving.number)]
+
+
+def test_a_fetch_that_waits_for_its_login_can_be_cancelled(rig: Rig) -> None:
+    source = Asking(lambda: Known(None))
+    rig.driver.upstreams = evolve(rig.driver.upstreams, sources={"up": source})
+    rig.effects(fx.Fetch(7, evolve(REQUEST, authorization=True), FILE))
+    assert rig.shell.fetches == []
+    rig.effects(fx.CancelFetch(7))
+    assert rig.heard(ev.FetchFailed) == [ev.FetchFailed(7, Cause.CANCELLED)]
+    assert rig.shell.work() == 1
+    assert rig.shell.fetches == []
+    assert len(rig.heard(ev.FetchFailed)) == 1
+
+
+def test_a_token_is_not_asked_for_without_the_login_that_it_takes(rig: Rig) -> None:
+    source = Asking(lambda: Failed("the helper is not there"))
+    rig.driver.upstreams = evolve(rig.driver.upstreams, sources={"up": source})
+    challenge = ev.Challenge(True, "https://auth.example/token")
+    rig.effects(fx.AcquireToken(9, "up", challenge), fx.AcquireToken(10, "up", challenge, 3))
+    rig.shell.work()
+    assert rig.shell.tokens == []
+    assert set(rig.heard(ev.TokenRefused)) == {
+        ev.TokenRefused(9, None, Cause.REFUSED),
+        ev.TokenRefused(10, None, Cause.REFUSED),
+    }
 
 
 def test_a_bug_in_the_core_aborts_the_one_exchange_it_met(

@@ -29,9 +29,9 @@ BELOW = {
     "driver": {"driver", "core", "wire", "store", "settings", "log", "access", "credentials"},
     "embedding": {"settings"},
     "trio_server": {"trio_server", "driver", "core", "store", "settings", "embedding", "log"}
-    | {"wire", "debugging"},
+    | {"wire", "debugging", "access"},
     "asyncio_server": {"asyncio_server", "driver", "core", "store", "settings", "embedding", "log"}
-    | {"wire", "debugging"},
+    | {"wire", "debugging", "access"},
 }
 """What each part may import of the package. A part that is not here may import everything."""
 

@@ -23,17 +23,18 @@ def lines(settings: Log, text: str = "/v2/") -> list[str]:
     log.configure(settings, stream)
     log.note(Level.DEBUG, "small")
     log.note(Level.WARN, "something happened", {"key": text, "none": None})
-    log.access(
+    said = log.answered(
         method="GET",
         target=text,
         status=200,
         sent=12,
-        seconds=0.0015,
-        client="127.0.0.1:9",
         agent=text,
         cache="distcache; hit",
         request="r1",
     )
+    if log.access_wanted():
+        log.access(said, "127.0.0.1:9", 0.0015)
+    log.flush()
     return stream.getvalue().split("\n")[:-1]
 
 

@@ -1,16 +1,23 @@
 """Log lines, as text (`key=value`, like the registry's) or JSON; one per record.
 
 Values are quoted whenever they hold more than plain characters, so that nothing a client sends
-can begin a line or a field of its own.
+can begin a line or a field of its own. Lines of the access log are many and much alike: they are
+put together from parts made once, and written at latest DELAY after they were said.
 """
 
 import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
+from threading import Lock, Timer
 from typing import TextIO
+
+from attrs import define, frozen
 
 from .settings import Formatter, Level, Log
 
@@ -30,14 +37,22 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@+^%*-]+")
 _KEY = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST = 1000
 """Characters of one value; what is beyond is cut, so that no request makes a huge line."""
+DELAY = 0.05
+"""Seconds. The first request after so long is written at once, those that follow are together."""
+CLIENTS = 1024
+"""Clients whose names are remembered as they are shown."""
+_TOGETHER = 256
+"""Lines that are written together at most."""
 
 
 def configure(settings: Log, stream: TextIO | None = None) -> None:
     """Set up the `distcache` loggers, anew at each call; lines go to standard error. Nothing of
     other libraries is shown below the level of a warning."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    text = settings.formatter is Formatter.TEXT
-    handler.setFormatter((_Text if text else _Json)(settings.fields))
+    flush()
+    formatter = (_Text if settings.formatter is Formatter.TEXT else _Json)(settings.fields)
+    writer = _Current.writer = _Writer(stream or sys.stderr, formatter)
+    handler = _Handler(writer)
+    handler.setFormatter(formatter)
     _LOGGER.handlers = [handler]
     _LOGGER.propagate = False
     _LOGGER.setLevel(_LEVELS[settings.level])
@@ -60,43 +75,166 @@ def access_wanted() -> bool:
     return _ACCESS.isEnabledFor(logging.INFO)
 
 
-def access(
+@frozen(eq=False)
+class Answered:
+    """What is said of answered requests that differ in their client and duration only."""
+
+    fields: "Mapping[str, Value | _Hole]"
+    writer: "_Writer | None"
+    parts: tuple[str, ...]
+
+
+def answered(
     *,
     method: str,
     target: str,
     status: int,
     sent: int,
-    seconds: float,
-    client: str,
     user: str | None = None,
     agent: str | None = None,
     cache: str | None = None,
     request: str | None = None,
-) -> None:
-    """One answered request. `sent` bytes of body, `cache` as in Cache-Status, `request` its id,
-    `user` who asked, where that is known.
-    The target's query is shown; no header that could hold a secret is taken."""
-    fields: dict[str, Value] = {
+) -> Answered:
+    """`sent` bytes of body, `cache` as in Cache-Status, `request` its id, `user` who asked, where
+    that is known. The target's query is shown; no header that could hold a secret is taken."""
+    fields: dict[str, Value | _Hole] = {
         "http.request.method": method,
         "http.request.uri": target,
-        "http.request.remoteaddr": client,
+        "http.request.remoteaddr": _Hole(),
         "auth.user.name": user,
         "http.request.useragent": agent,
         "http.request.id": request,
         "http.response.status": status,
         "http.response.written": sent,
-        "http.response.duration": f"{seconds * 1000:.3f}ms",
+        "http.response.duration": _Hole(),
         "cache": cache,
     }
-    _ACCESS.info("%s", "response completed", extra={"fields": fields})
+    return _prepared(fields)
 
 
-class _Formatter(logging.Formatter):
+def access(said: Answered, client: str, seconds: float) -> None:
+    """One answered request."""
+    if said.writer is not _Current.writer:
+        said = _prepared(said.fields)
+    writer = said.writer
+    duration = f"{seconds * 1000:.3f}ms"
+    if writer is None or len(said.parts) != 4:
+        # The program that we are part of does the logging, or a field of its own is in our way.
+        own = {"http.request.remoteaddr": client, "http.response.duration": duration}
+        _ACCESS.info(_COMPLETED, extra={"fields": {**said.fields, **own}})
+        return
+    start, before, after, end = said.parts
+    formatter = writer.formatter
+    mark = formatter.mark
+    writer.write(
+        f"{start}{mark}{_now()}{mark}{before}{formatter.remembered(client)}"
+        f"{after}{mark}{duration}{mark}{end}\n"
+    )
+
+
+def flush() -> None:
+    """Write what is still to be written."""
+    if _Current.writer is not None:
+        _Current.writer.flush()
+
+
+_COMPLETED = "response completed"
+
+
+class _Hole:
+    """A value that each line has its own of."""
+
+
+def _prepared(fields: "Mapping[str, Value | _Hole]") -> Answered:
+    writer = _Current.writer
+    if writer is None:
+        return Answered(fields, None, ())
+    formatter = writer.formatter
+    whole = {"time": _Hole(), "level": "info", "msg": _COMPLETED, **formatter.common, **fields}
+    return Answered(fields, writer, formatter.pieces(whole))
+
+
+class _Writer:
+    """Writes lines in the order they come, from any thread."""
+
+    def __init__(self, stream: TextIO, formatter: "_Text") -> None:
+        self.formatter = formatter
+        self._stream = stream
+        self._lock = Lock()
+        self._lines: list[str] = []
+        self._timer: Timer | None = None
+        self._written = -DELAY
+
+    def write(self, line: str, *, at_once: bool = False) -> None:
+        """`at_once`: it does not wait, nor does what was said before it."""
+        with self._lock:
+            self._lines.append(line)
+            now = time.monotonic()
+            if at_once or len(self._lines) >= _TOGETHER or now - self._written >= DELAY:
+                self._write(now)
+            elif self._timer is None:
+                # Not a daemon: at the end of the process it is waited for.
+                self._timer = Timer(DELAY, self.flush)
+                self._timer.start()
+
+    def flush(self) -> None:
+        with self._lock:
+            self._timer = None
+            self._write(time.monotonic())
+
+    def _write(self, now: float) -> None:
+        lines, self._lines = self._lines, []
+        self._written = now
+        if lines:
+            # Whoever reads the log may be gone; the server is not.
+            with suppress(OSError, ValueError):
+                self._stream.write("".join(lines))
+                self._stream.flush()
+
+
+class _Handler(logging.Handler):
+    def __init__(self, writer: _Writer) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.write(f"{self.format(record)}\n", at_once=True)
+
+
+class _Current:
+    """What `configure` made; None: whoever embeds us does the logging."""
+
+    writer: _Writer | None = None
+
+
+@define(eq=False)
+class _Second:
+    """The present second, as lines begin with it."""
+
+    number: int = -1
+    text: str = ""
+
+
+_second = _Second()
+
+
+def _now() -> str:
+    now = time.time()
+    number = int(now)
+    if number != _second.number:
+        text = datetime.fromtimestamp(number, UTC).isoformat()
+        _second.number, _second.text = number, text.removesuffix("+00:00")
+    return f"{_second.text}.{int((now - number) * 1000):03d}Z"
+
+
+class _Text(logging.Formatter):
     def __init__(self, common: Mapping[str, str]) -> None:
         super().__init__()
         self.common = common
+        self.remembered = lru_cache(CLIENTS)(self.shown)
+        """`shown`, for what is often the same."""
 
-    def parts(self, record: logging.LogRecord) -> dict[str, str | int | float]:
+    def parts(self, record: logging.LogRecord) -> dict[str, Value]:
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         found: dict[str, Value] = {
             "time": when.replace("+00:00", "Z"),
@@ -107,18 +245,48 @@ class _Formatter(logging.Formatter):
         }
         if record.exc_info:
             found["error"] = self.formatException(record.exc_info)
-        return {key: _bounded(key, value) for key, value in found.items() if value is not None}
+        return found
 
-
-class _Text(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        parts = self.parts(record).items()
-        return " ".join(f"{_KEY.sub('_', key)}={_quoted(value)}" for key, value in parts)
+        return "".join(self.pieces(self.parts(record)))
+
+    def pieces(self, fields: "Mapping[str, Value | _Hole]") -> tuple[str, ...]:
+        """The line as it is between its holes."""
+        done: list[str] = []
+        text = self.opening
+        joint = ""
+        for key, value in fields.items():
+            if value is None:
+                continue
+            text += joint + self.label(key)
+            joint = self.joint
+            if isinstance(value, _Hole):
+                done.append(text)
+                text = ""
+            else:
+                text += self.shown(_bounded(key, value))
+        return (*done, text + self.closing)
+
+    opening = closing = ""
+    joint = " "
+    mark = ""
+    """Stands around plain text."""
+
+    def label(self, key: str) -> str:
+        return f"{_KEY.sub('_', key)}="
+
+    def shown(self, value: str | int | float) -> str:
+        return _quoted(value)
 
 
-class _Json(_Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(self.parts(record))
+class _Json(_Text):
+    opening, joint, closing, mark = "{", ", ", "}", '"'
+
+    def label(self, key: str) -> str:
+        return f"{json.dumps(key)}: "
+
+    def shown(self, value: str | int | float) -> str:
+        return json.dumps(value)
 
 
 def _bounded(key: str, value: str | int | float) -> str | int | float:

@@ -204,7 +204,7 @@ class _Reader:
             upstream=meant.proxy.timeouts,
             drain=meant.http.draintimeout,
             max_connections=meant.http.max_connections,
-            max_connections_per_client=_per_client(meant.http),
+            max_connections_per_client=meant.http.max_connections_per_client or None,
             log=Log(
                 level=meant.log.level or meant.loglevel or Level.INFO,
                 formatter=meant.log.formatter,
@@ -262,13 +262,6 @@ class _Reader:
 
     def wrong(self, message: str, path: str) -> None:
         self.errors.append(Problem(message, path))
-
-
-def _per_client(http: document.Http) -> int | None:
-    """Unless said otherwise, one address leaves half of the places to the others."""
-    if http.max_connections_per_client is None:
-        return max(http.max_connections // 2, 1)
-    return http.max_connections_per_client or None
 
 
 def _cautions(meant: Document, host: str | None, rules: Rules, secrets: bool) -> Iterator[Problem]:

@@ -200,6 +200,16 @@ def test_age_and_freshness_are_told_to_the_second() -> None:
         s.passes(1.0)
 
 
+def test_a_tag_that_never_moves_is_as_old_as_it_is() -> None:
+    s = scenario(config(immutable=("late*",)), STOCK)
+    for age in range(3):
+        s.passes(0.5)
+        assert twice(s, PULLS[0]) == 1
+        head = s.clients[-1].answer
+        assert (head.age, head.decision.ttl) == (age, None)
+        s.passes(0.5)
+
+
 def test_a_use_is_journalled_once_a_minute_however_often_it_is_asked_for() -> None:
     s = scenario(records=STOCK)
     for _ in range(4):

@@ -33,6 +33,10 @@ class Client(Protocol):
     def pull(self, cache: CacheServer, repository: str) -> frozenset[str]:
         """Pull tag `latest`. Raises ClientError."""
 
+    def pull_as(self, cache: CacheServer, repository: str, login: str | None) -> frozenset[str]:
+        """The same from the cache by its own address, logged in there as `user:password` in the
+        way that the client has for it; None: as a stranger. Raises ClientError."""
+
     def expected(self, manifest: Manifest) -> frozenset[str]: ...
 
     def forget(self) -> None: ...
@@ -90,10 +94,16 @@ class Skopeo:
         kept = (path for path in self.directory.iterdir() if path.name != "version")
         return digests_of_files(kept)
 
-    def copy(self, cache: CacheServer, repository: str, destination: str) -> None:
+    def pull_as(self, cache: CacheServer, repository: str, login: str | None) -> frozenset[str]:
+        who = ["--src-no-creds"] if login is None else ["--src-creds", login]
+        self.copy(cache, repository, f"dir:{self.directory}", *who)
+        kept = (path for path in self.directory.iterdir() if path.name != "version")
+        return digests_of_files(kept)
+
+    def copy(self, cache: CacheServer, repository: str, destination: str, *who: str) -> None:
         options = ["--insecure-policy", "copy", "--src-tls-verify=false"]
         options += ["--all"] if self.everything else []
-        run(["skopeo", *options, f"docker://{cache.address}/{repository}", destination])
+        run(["skopeo", *options, *who, f"docker://{cache.address}/{repository}", destination])
 
     def expected(self, manifest: Manifest) -> frozenset[str]:
         return (manifest if self.everything else for_this_host(manifest)).everything
@@ -107,12 +117,30 @@ class Podman:
     directory: Path
 
     def pull(self, cache: CacheServer, repository: str) -> frozenset[str]:
+        return self.pull_mirrored(cache, "docker.io", repository)
+
+    def pull_mirrored(self, cache: CacheServer, host: str, repository: str) -> frozenset[str]:
+        """From registry `host`, whose mirror the cache is: under the cache's name for it."""
+        place = cache.address if host == "docker.io" else f"{cache.address}/{host}"
         (self.directory / "registries.conf").write_text(
-            '[[registry]]\nprefix = "docker.io"\nlocation = "docker.io"\n'
-            f'[[registry.mirror]]\nlocation = "{cache.address}"\ninsecure = true\n'
+            f'[[registry]]\nprefix = "{host}"\nlocation = "{host}"\n'
+            f'[[registry.mirror]]\nlocation = "{place}"\ninsecure = true\n'
         )
-        name = f"docker.io/{repository}:latest"
+        name = f"{host}/{repository}:latest"
         self._podman("pull", "--quiet", name)
+        return self._held(name)
+
+    def pull_as(self, cache: CacheServer, repository: str, login: str | None) -> frozenset[str]:
+        known = ["--authfile", str(self.directory / "auth.json"), "--tls-verify=false"]
+        (self.directory / "auth.json").write_text("{}")
+        if login is not None:
+            user, _, password = login.partition(":")
+            self._podman("login", *known, "-u", user, "-p", password, cache.address)
+        name = f"{cache.address}/{repository}:latest"
+        self._podman("pull", "--quiet", *known, name)
+        return self._held(name)
+
+    def _held(self, name: str) -> frozenset[str]:
         (facts,) = json.loads(self._podman("image", "inspect", name))
         return frozenset({f"sha256:{facts['Id']}", *facts["RootFS"]["Layers"]})
 
@@ -164,14 +192,24 @@ class Ctr:
     address: Path = field()
 
     def pull(self, cache: CacheServer, repository: str) -> frozenset[str]:
+        return self.pull_mirrored(cache, "docker.io", repository)
+
+    def pull_mirrored(self, cache: CacheServer, host: str, repository: str) -> frozenset[str]:
+        """From registry `host`, whose mirror the cache is."""
         hosts = self.directory / "certs.d"
-        (hosts / "docker.io").mkdir(parents=True, exist_ok=True)
-        (hosts / "docker.io" / "hosts.toml").write_text(
-            'server = "https://registry-1.docker.io"\n'
+        (hosts / host).mkdir(parents=True, exist_ok=True)
+        (hosts / host / "hosts.toml").write_text(
+            f'server = "https://{host}"\n'
             f'[host."http://{cache.address}"]\ncapabilities = ["pull", "resolve"]\n'
         )
-        name = f"docker.io/{repository}:latest"
-        self._ctr("images", "pull", "--hosts-dir", str(hosts), "--platform", f"linux/{HOST}", name)
+        return self._pull(f"{host}/{repository}:latest", "--hosts-dir", str(hosts))
+
+    def pull_as(self, cache: CacheServer, repository: str, login: str | None) -> frozenset[str]:
+        who = [] if login is None else ["--user", login]
+        return self._pull(f"{cache.address}/{repository}:latest", "--plain-http", *who)
+
+    def _pull(self, name: str, *options: str) -> frozenset[str]:
+        self._ctr("images", "pull", *options, "--platform", f"linux/{HOST}", name)
         blobs = self.directory / "root" / "io.containerd.content.v1.content" / "blobs" / "sha256"
         return digests_of_files(blobs.iterdir())
 
@@ -218,8 +256,18 @@ class Docker:
 
     def pull(self, cache: CacheServer, repository: str) -> frozenset[str]:
         self._mirror(cache)
-        name = repository.removeprefix("library/")
-        self._docker("pull", "--quiet", name)
+        return self._pull(repository.removeprefix("library/"))
+
+    def pull_as(self, cache: CacheServer, repository: str, login: str | None) -> frozenset[str]:
+        keep = ["--config", str(self.directory / "client")]
+        shutil.rmtree(self.directory / "client", ignore_errors=True)
+        if login is not None:
+            user, _, password = login.partition(":")
+            self._docker(*keep, "login", "-u", user, "-p", password, cache.address)
+        return self._pull(f"{cache.address}/{repository}:latest", *keep)
+
+    def _pull(self, name: str, *keep: str) -> frozenset[str]:
+        self._docker(*keep, "pull", "--quiet", name)
         (facts,) = json.loads(self._docker("image", "inspect", name))
         (origin,) = facts["RepoDigests"]
         return frozenset({facts["Id"], *facts["RootFS"]["Layers"], origin.partition("@")[2]})

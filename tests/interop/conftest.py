@@ -28,7 +28,10 @@ Upstreams = Callable[[Mode], Upstream]
 
 class Caches(Protocol):
     def __call__(
-        self, proxy: dict[str, object], environment: Mapping[str, str] | None = None
+        self,
+        proxy: dict[str, object],
+        environment: Mapping[str, str] | None = None,
+        auth: Mapping[str, object] | None = None,
     ) -> CacheServer: ...
 
 
@@ -81,7 +84,9 @@ def caches(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Caches]:
         count = 0
 
         def start(
-            proxy: dict[str, object], environment: Mapping[str, str] | None = None
+            proxy: dict[str, object],
+            environment: Mapping[str, str] | None = None,
+            auth: Mapping[str, object] | None = None,
         ) -> CacheServer:
             nonlocal count
             count += 1
@@ -90,6 +95,7 @@ def caches(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Caches]:
                 proxy,
                 runtime=request.param,
                 environment=environment or {},
+                auth=auth or {},
             )
             cache.start()
             stack.callback(end, cache)

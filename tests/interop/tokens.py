@@ -86,6 +86,17 @@ def token_service(directory: Path, credentials: str | None) -> Iterator[TokenSer
             else:
                 self._answer(401, {"details": "wrong user name or password"})
 
+        def do_POST(self) -> None:
+            """The OAuth2 form, in which containerd sends the password."""
+            service.requests.append(self.path)
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            login = ":".join(form.get(name, [""])[0] for name in ("username", "password"))
+            if service.credentials in (None, login):
+                token = service.grant(form.get("scope", []), int(time.time()))
+                self._answer(200, {"access_token": token, "expires_in": LIFETIME})
+            else:
+                self._answer(401, {"details": "wrong user name or password"})
+
         def log_message(self, *args: object) -> None:
             pass
 

@@ -13,7 +13,7 @@ from .explore import explore
 from .scene import FAULTS, STORE, Bound
 
 BOUNDS = {
-    "the tag moves": Bound(("tag", "head-tag"), moves=1, tag_ttl=60.5, starts=3, stocked=True),
+    "a tag is fresh": Bound(("tag", "head-tag"), tag_ttl=600.5, starts=3, stocked=True),
     "anything breaks": Bound(("tag", "blob"), starts=3, stocked=True, kinds=FAULTS),
     "the store breaks": Bound(("blob", "manifest"), starts=3, stocked=True, kinds=STORE, closes=1),
     "content goes": Bound(("tag", "blob"), ttl=60.0, wakes=2, starts=3, stocked=True, faults=0),

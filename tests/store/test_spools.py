@@ -221,7 +221,7 @@ def test_a_window_hands_its_reader_the_content_from_first_on(
 def test_a_window_is_right_only_after_what_its_reader_was_sent(
     length: int, chunks: list[int], same: bool
 ) -> None:
-    before = CONTENT[:length] if same else CONTENT[: length - 1] + b"?"
+    before = CONTENT[:length] if same else CONTENT[: length - 1] + bytes([CONTENT[length - 1] ^ 1])
     after = Held(length, digest_of(before))
     body = WindowSpool(Spool(1, Medium.WINDOW, first=length, after=after))
     for count in [*chunks, len(CONTENT)]:

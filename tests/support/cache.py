@@ -27,8 +27,8 @@ def server_command() -> list[str]:
 
 @define(eq=False)
 class CacheServer:
-    """One configured cache in `directory`; `proxy`, `http` and `storage` are sections of its
-    configuration, added to what must be there.
+    """One configured cache in `directory`; `proxy`, `http`, `storage` and `auth` are sections of
+    its configuration, added to what must be there.
 
     `store` may lie elsewhere; `environment` is added to the tests' own; `command` replaces
     `server_command()`. What is changed here counts from the next `start`, sections of the
@@ -40,6 +40,7 @@ class CacheServer:
     runtime: str = field(default=RUNTIMES[0], kw_only=True)
     http: Mapping[str, object] = field(factory=dict, kw_only=True)
     storage: Mapping[str, object] = field(factory=dict, kw_only=True)
+    auth: Mapping[str, object] = field(factory=dict, kw_only=True)
     store: Path = field(kw_only=True)
     environment: Mapping[str, str] = field(factory=dict, kw_only=True)
     command: Sequence[str] = field(factory=server_command, kw_only=True)
@@ -78,7 +79,7 @@ class CacheServer:
             "storage": {"filesystem": {"rootdirectory": str(self.store)}, **self.storage},
             "http": {"addr": self.address, **self.http},
             "proxy": dict(self.proxy),
-        }
+        } | ({"auth": dict(self.auth)} if self.auth else {})
         self.config.write_text(yaml.safe_dump(config))
 
     def hang_up(self) -> None:

@@ -55,6 +55,8 @@ lines = st.sampled_from(
         b"Expect: 100-continue",
         b"Upgrade: websocket\r\nConnection: upgrade",
         b"Range: bytes=0-1",
+        b"range: bytes=2-",
+        b"RANGE: bytes=1-2, 4-5",
         b"X: " + b"x" * LONGEST_HEAD,
         b"Bad Name: y",
         b"Host: twice",
@@ -194,6 +196,67 @@ def test_a_head_with_bare_line_feeds_is_not_taken_for_the_one_before() -> None:
     found = wire.next()
     assert isinstance(found, Request)
     assert found.target.startswith(b"/v2/a/blobs/")
+
+
+def taken_in(head: bytes) -> Request | Reject | Signal:
+    wire = ServerWire()
+    wire.receive(head)
+    return wire.next()
+
+
+fields = st.lists(
+    st.sampled_from(
+        [b"Accept: a/b", b"accept:x/y, */*", b"If-Range: x", b"X:", b"Range: bytes=7-"]
+    ),
+    max_size=4,
+)
+parts = st.builds(
+    lambda name, first, last: b"%s: bytes=%d-%s" % (name, first, last),
+    st.sampled_from([b"Range", b"range", b"rAnge"]),
+    st.integers(0, 10**20),
+    st.one_of(st.just(b""), st.integers(0, 10**20).map(lambda n: b"%d" % n)),
+)
+
+
+@given(fields, st.data(), parts, parts, ends)
+def test_whatever_part_is_wanted_the_rest_of_the_head_is_known(
+    others: list[bytes], data: st.DataObject, learnt: bytes, asked: bytes, end: bytes
+) -> None:
+    def head(part: bytes | None) -> bytes:
+        place = data.draw(st.integers(0, len(others)))
+        put = [*others[:place], *([] if part is None else [part]), *others[place:]]
+        start = HEAD_OF % (b"GET", DIGEST.encode())
+        return start + b"".join(line + end for line in put) + b"\r\n"
+
+    wanted, before = head(asked), head(data.draw(st.sampled_from([learnt, None])))
+    plain.forget()
+    first = taken_in(wanted)
+    plain.forget()
+    taken_in(before)
+    assert taken_in(wanted) == first
+
+
+def test_another_part_needs_no_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain.forget()
+    count = parsed(monkeypatch)
+    heads = [GET[:-2] + b"Range: bytes=%d-\r\n\r\n" % n for n in range(3)]
+    assert [count(head) for head in heads] == [1, 0, 0]
+
+
+def test_a_range_behind_the_head_is_none_of_it() -> None:
+    """It would be the next request, and a bad one."""
+    plain.forget()
+    taken_in(GET)
+    wire = ServerWire()
+    wire.receive(GET + b"Range: bytes=0-1\r\n")
+    found = wire.next()
+    assert isinstance(found, Request)
+    assert b"range" not in dict(found.headers)
+    assert not wire.reusable
+    wire.reply(PING, NOON)
+    assert wire.next() is Signal.NEED_DATA
+    wire.receive(b"\r\n")
+    assert isinstance(wire.next(), Reject)
 
 
 def test_pipelined_requests_are_known_too() -> None:

@@ -49,6 +49,9 @@ class Allowed:
     who: str | None = None
 
 
+ANYBODY = Allowed()
+
+
 @frozen
 class Challenge:
     """Answer 401 with this `www_authenticate` (RFC 9110 §15.5.2)."""
@@ -196,7 +199,7 @@ class Gate:
             patterns = self._rules.repositories.get(asked.upstream)
             if patterns is not None and not patterns.admits(asked.name):
                 return Refused(403, Code.DENIED, "this cache does not serve that repository")
-        return Allowed(who)
+        return ANYBODY if who is None else Allowed(who)
 
 
 def _login_wanted(rule: HtpasswdRule) -> Challenge:

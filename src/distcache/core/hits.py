@@ -1,9 +1,9 @@
 """Answers from the store, given again without deciding again.
 
 A pull that was answered from the store alone is answered the same way as long as nothing has
-changed that the decision looked at. What may change only through other events is covered by
-`State.version`, a tag by its record's identity, time by `until`; all else is left to the long
-way, which also makes the answers that are kept here: there is nothing of its own to go wrong.
+changed that the decision looked at: `State.version` counts the events that may change it, and
+`until` is when time will. All else is left to the long way, which also makes the answers that
+are kept here.
 That both ways do the same is a property that the tests hold (tests/core/test_hits.py).
 """
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .oci import Digest, Reference, Time
     from .pull import Pull, Span
     from .state import State
-    from .tags import Tag
 
 LIMIT = 4096
 """Pulls whose answers are kept; the first to come is the first to go."""
@@ -37,14 +36,11 @@ MARGIN = 1e-3
 
 @frozen
 class Hit:
-    """An answer to `pull`. Without `exchange` it is all head; else `span` of `source` follows.
-    `tag` is the record under `reference` that it went by, None for content by digest."""
+    """An answer to `pull`. Without `exchange` it is all head; else `span` of `source` follows."""
 
     pull: Pull
     version: int
     until: Time
-    reference: Reference | None
-    tag: Tag | None
     digest: Digest
     head: AnswerHead
     exchange: Exchange | None
@@ -57,8 +53,6 @@ def again(state: State, event: PullRequested, now: Time) -> list[Effect] | None:
     pull = event.pull
     hit = state.hits.get(id(pull))
     if hit is None or hit.version != state.version or now >= hit.until:
-        return None
-    if hit.reference is not None and state.tags.get(hit.reference) is not hit.tag:
         return None
     digest = hit.digest
     if state.used[digest] < now:
@@ -103,25 +97,25 @@ def keep(state: State, event: PullRequested, effects: list[Effect], now: Time) -
     blob = blobs.stored(state, descriptor.content)
     if blob is None:
         return
-    reference = None if isinstance(target, ByDigest) else target
-    tag = None if reference is None else state.tags[reference]
     until = blob.journalled + state.limits.used_resolution
-    if tag is not None and reference is not None:
-        until = min(until, _turns(state, reference, tag, head))
+    if not isinstance(target, ByDigest):
+        until = min(until, _turns(state, target, head))
     digest = descriptor.content.digest
     state.hits.pop(id(pull), None)
     if len(state.hits) >= LIMIT:
         del state.hits[next(iter(state.hits))]
     state.hits[id(pull)] = Hit(
-        pull, state.version, until - MARGIN, reference, tag, digest, head, x, Stored(digest), span
+        pull, state.version, until - MARGIN, digest, head, x, Stored(digest), span
     )
 
 
-def _turns(state: State, reference: Reference, tag: Tag, head: AnswerHead) -> Time:
-    """When the head's Age or its freshness in seconds is another, or the tag is stale."""
+def _turns(state: State, reference: Reference, head: AnswerHead) -> Time:
+    """When the head's Age or its freshness in seconds is another, or the tag is stale. Until then
+    nothing but an event that counts in `version` changes the tag's record."""
+    checked = state.tags[reference].checked
     age, ttl = head.age or 0, head.decision.ttl
-    older = tag.checked + age + 1
+    older = checked + age + 1
     if ttl is None:
         return older
     lifetime = state.config.upstreams[reference.repository.upstream].tag_ttl
-    return min(older, tag.checked + lifetime - ttl)
+    return min(older, checked + lifetime - ttl)

@@ -29,6 +29,14 @@ class Answering:
     """Asks for `pull`. `done` gives the step that follows the answer; after it, as after
     Pause.END, there is none. `wake`: as for the dialogue. `line.via`: see `Driver.open`."""
 
+    # One is made for each pull, and most need none of these.
+    _left = False
+    _head: AnswerHead | None = None
+    _sending: Send | None = None
+    _source: Source | StoreError | None = None
+    _at = 0
+    _after = b""
+
     def __init__(
         self,
         pull: Pull,
@@ -45,12 +53,6 @@ class Answering:
         self._wake = wake
         self._done = done
         self._next: Callable[[], Step] = self._go_on
-        self._left = False
-        self._head: AnswerHead | None = None
-        self._sending: Send | None = None
-        self._source: Source | StoreError | None = None
-        self._at = 0
-        self._after = b""
         self.exchange = driver.open(pull, wake, line.via)
 
     def step(self) -> Step:

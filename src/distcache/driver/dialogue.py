@@ -17,10 +17,9 @@ Whatever ends the connection, and whenever: `close`, once.
 import math
 from collections.abc import Callable
 
-from ..access import Allowed, Check, Refused, Verdict, asked
+from ..access import Allowed, Check, Refused, Verdict
 from ..core.effects import Code
 from ..core.pull import Pull
-from ..wire.headers import only, sendable, values
 from ..wire.plain import Request
 from ..wire.replies import ROOT, Reply, refusal
 from ..wire.server import Reject, ServerWire, Signal
@@ -31,9 +30,6 @@ from .steps import Pause, Step
 
 LOOP = refusal(508, Code.UNAVAILABLE, "this request has been here before: caches in a circle")
 """RFC 5842 §7.2."""
-
-LONGEST_CHAIN = 1000
-"""Characters of Via: with more, caches go round and round that do not know themselves."""
 
 
 class Dialogue:
@@ -125,20 +121,16 @@ class Dialogue:
         return Pause.END
 
     def _begin(self, request: Request) -> Step:
-        line = self._line = Line(request, silent=self._service.silent)
         service = self._service
-        via = ", ".join(values(request.headers, b"via"))
-        if via and (service.driver.name in via or len(via) > LONGEST_CHAIN):
+        line = self._line = Line(request, silent=service.silent)
+        reading = service.readings.of(request, service.router)
+        if reading.circle:
             return self._reply(line, LOOP)
-        line.via = via if sendable(via) else ""
-        routed = service.router.route(
-            request.method, request.target, request.headers, request.http_version
-        )
+        line.via = reading.via
+        routed = reading.routed
         if routed is ROOT:
             return self._reply(line, ROOT)
-        gate = service.gate
-        login = only(request.headers, b"authorization") if gate.wants_login else None
-        verdict = gate.judge(login, asked(routed), self.subject, self._now())
+        verdict = service.gate.judge(reading.login, reading.touches, self.subject, self._now())
         if isinstance(verdict, Check):
             ticket = service.checks.begin(verdict, self._take_verdict)
             if isinstance(ticket, Refused):

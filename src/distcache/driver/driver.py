@@ -121,14 +121,16 @@ class Driver:
             return
         self._feeding = True
         try:
-            for effect in self._handle(event):
-                self._interpret(effect)
-            while self._events:
-                for effect in self._handle(self._events.popleft()):
+            while True:
+                for effect in self._handle(event):
                     self._interpret(effect)
+                if not self._events:
+                    break
+                event = self._events.popleft()
         finally:
             self._feeding = False
-        self._keeper.write_journal()
+        if self._keeper.behind:
+            self._keeper.write_journal()
         deadline = self._core.next_deadline()
         if deadline != self._armed:
             self._armed = deadline
@@ -164,7 +166,8 @@ class Driver:
 
     def left(self, exchange: Exchange) -> None:
         """The client left, or is being left; harmless when the core is done with it."""
-        exchange.forget()
+        if exchange.effects:
+            exchange.forget()
         if not exchange.done:
             exchange.done = True
             del self._exchanges[exchange.number]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Protocol
 
 from attrs import define, field, frozen
 
@@ -13,13 +12,14 @@ from ..core.effects import AnswerHead
 from ..core.pull import Pull
 from ..settings import HttpTimeouts, Level
 from ..wire.answers import cache_status
-from ..wire.headers import Headers, only
+from ..wire.headers import only
+from ..wire.memo import HEADS, Memo, common
 from ..wire.plain import Request
-from ..wire.replies import Reply
 from .certificates import Certificates
 from .checks import Checks
 from .driver import Driver
 from .listening import Crowd
+from .reading import Readings, Routes
 
 
 @frozen
@@ -37,14 +37,6 @@ class Decided:
 
 
 OnDecision = Callable[[Decided], None]
-
-
-class Routes(Protocol):
-    """What a request asks for: a pull, or an answer that needs no cache."""
-
-    def route(
-        self, method: bytes, target: bytes, headers: Headers, http_version: bytes
-    ) -> Pull | Reply: ...
 
 
 @define(eq=False)
@@ -65,8 +57,10 @@ class Service:
     silent: bool = False
     """Nothing of it goes to the access log."""
     checks: Checks = field(init=False)
+    readings: Readings = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.readings = Readings(self.driver.name)
         self.checks = Checks(self.driver.run_job)
 
 
@@ -93,18 +87,7 @@ class Line:
         """The access log's line, and the word to the embedding program."""
         seconds = perf_counter() - self.begun
         if not self.silent and log.access_wanted():
-            request = self.request
-            log.access(
-                method=request.method.decode("latin-1"),
-                target=request.target.decode("latin-1"),
-                status=self.status,
-                sent=self.sent,
-                seconds=seconds,
-                client=client,
-                user=self.who,
-                agent=only(request.headers, b"user-agent"),
-                cache=None if self.head is None else cache_status(self.head.decision),
-            )
+            log.access(_lines.of(self), client, seconds)
         if on_decision is not None and self.pull is not None and self.head is not None:
             problem = self.head.problem
             reason = "" if problem is None else problem.message
@@ -116,3 +99,43 @@ class Line:
             except Exception as error:
                 # The embedding program's bug is not the client's.
                 log.failure("on_decision failed", error)
+
+
+class _Lines:
+    """What was said of requests like this one. The wire hands out the same object for the same
+    common head, and the core for the same answer: they are known by that, and held on to."""
+
+    def __init__(self) -> None:
+        self._known: Memo[tuple[int, int, int, int, str | None], _Said] = Memo(HEADS)
+
+    def of(self, line: Line) -> log.Answered:
+        key = (id(line.request), id(line.head), line.status, line.sent, line.who)
+        known = self._known.get(key)
+        if known is None:
+            known = _Said(line.request, line.head, _answered(line))
+            if common(line.request.target, line.request.headers):
+                self._known.put(key, known)
+        return known.answered
+
+
+@frozen(eq=False)
+class _Said:
+    request: Request
+    head: AnswerHead | None
+    answered: log.Answered
+
+
+def _answered(line: Line) -> log.Answered:
+    request, head = line.request, line.head
+    return log.answered(
+        method=request.method.decode("latin-1"),
+        target=request.target.decode("latin-1"),
+        status=line.status,
+        sent=line.sent,
+        user=line.who,
+        agent=only(request.headers, b"user-agent"),
+        cache=None if head is None else cache_status(head.decision),
+    )
+
+
+_lines = _Lines()

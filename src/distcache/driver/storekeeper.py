@@ -81,6 +81,11 @@ class StoreKeeper:
 
         self._run_job(job, partial(self._closed, body.spool))
 
+    @property
+    def behind(self) -> bool:
+        """Records are queued."""
+        return bool(self._journal)
+
     def journal(self, record: Record) -> None:
         """Queue it for `write_journal`."""
         self._journal.append(record)

@@ -14,11 +14,15 @@ PIECE = 1024 * 1024
 
 
 def stored_digests(root: Path) -> dict[Digest, int]:
-    """What `blobs/` holds, with sizes in bytes. StoreError: it cannot be read."""
+    """What `blobs/` holds, with sizes in bytes; nothing where no server has begun yet.
+    StoreError: it cannot be read, or there is no `root`."""
     found: dict[Digest, int] = {}
     for algorithm in ALGORITHMS:
+        place = root / "blobs" / algorithm
         with translated():
-            for path in sorted((root / "blobs" / algorithm).iterdir()):
+            if not place.exists() and root.stat():
+                continue
+            for path in sorted(place.iterdir()):
                 digest = Digest(f"{algorithm}:{path.name}")
                 if supported(digest) and path.is_file() and not path.is_symlink():
                     found[digest] = path.stat().st_size

@@ -2,6 +2,8 @@
 
 from typing import Generic, TypeVar
 
+from .headers import Headers
+
 LONGEST_HEAD = 4096
 """Bytes of a request's head that is remembered: clients of registries send a few hundred, with
 tokens two thousand."""
@@ -17,6 +19,11 @@ ANSWERS = 2048
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+def common(target: bytes, headers: Headers) -> bool:
+    """Whether a request's head is short enough to be held on to."""
+    return len(target) + sum(len(n) + len(v) for n, v in headers) <= LONGEST_HEAD
 
 
 class Memo(Generic[K, V]):

@@ -9,6 +9,7 @@ ways give the same bytes is a property that the tests hold (tests/wire/test_plai
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 import h11
@@ -33,15 +34,36 @@ class Request:
     http_version: bytes
 
 
+_RANGE = re.compile(rb"(?<!\n)\r\nrange: (bytes=[0-9]{1,19}-[0-9]{0,19})(?=\r\n)", re.IGNORECASE)
+"""A Range's line as clients write it, not behind an empty one: that would be no header any more.
+Whoever reads content in parts sends another each time."""
+
+
 def known(head: bytes) -> Request | None:
-    """What h11 made of this head, if it is one to be remembered."""
-    return _heads.get(head)
+    """What h11 made of this head, if it is one to be remembered; of one with a Range, what it
+    made of the rest."""
+    request = _heads.get(head)
+    if request is None and (found := _RANGE.search(head)) is not None:
+        rest = _heads.get(head[: found.start()] + head[found.end() :])
+        if rest is not None:
+            place = head.count(b"\n", 0, found.start())
+            headers = (*rest.headers[:place], (b"range", found[1]), *rest.headers[place:])
+            return Request(rest.method, rest.target, headers, rest.http_version)
+    return request
 
 
 def remember(head: bytes, request: Request) -> None:
     """h11 took `head` whole, it has no body, and the connection goes on after its answer."""
-    if len(head) <= LONGEST_HEAD:
-        _heads.put(head, request)
+    if len(head) > LONGEST_HEAD:
+        return
+    found = _RANGE.search(head)
+    if found is not None:
+        # To h11 it is a field like any other. Before the first field there is one line end.
+        place = head.count(b"\n", 0, found.start())
+        headers = (*request.headers[:place], *request.headers[place + 1 :])
+        request = Request(request.method, request.target, headers, request.http_version)
+        head = head[: found.start()] + head[found.end() :]
+    _heads.put(head, request)
 
 
 def forget() -> None:
@@ -71,7 +93,7 @@ class Lane:
             if head.length is None and head.problem is None and head.repositories is None:
                 return None
             cut = _cut(self._answer(head, pull, now), self._request, head.length or 0, now)
-            if len(cut.after) <= LONGEST_ANSWER:
+            if head.span is None and len(cut.after) <= LONGEST_ANSWER:
                 _answers.put(key, cut)
         self.begun = True
         self._left = cut.left

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, unquote
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..core import ranges
 from ..core.effects import Code
@@ -22,7 +22,7 @@ from ..core.pull import Authority, ByDigest, Catalog, Method, Ping, Pull, RangeS
 from . import accept, spelling, urls
 from .authority import shown
 from .headers import Headers, only, values
-from .memo import HEADS, LONGEST_HEAD, Memo
+from .memo import HEADS, Memo, common
 from .replies import PING, ROOT, Reply, refusal
 from .sites import UpstreamSite as UpstreamSite
 
@@ -75,13 +75,19 @@ class Router:
     ) -> Pull | Reply:
         """`target` in origin-form or absolute-form (RFC 9112 §3.2), `http_version` as h11 has it
         (`1.1`). Total: whatever the bytes, it answers. The same question has the same answer,
-        so the last ones are remembered."""
-        key = (method, target, tuple(headers), http_version)
+        so the last ones are remembered, whatever part of the content they want."""
+        rest = tuple(field for field in headers if field[0] != b"range")
+        key = (method, target, rest, http_version)
         known = self._routed.get(key)
         if known is None:
-            known = self._route(method, target, headers, http_version)
-            if len(target) + sum(len(n) + len(v) for n, v in headers) <= LONGEST_HEAD:
+            known = self._route(method, target, rest, http_version)
+            if common(target, rest):
                 self._routed.put(key, known)
+        if len(rest) == len(headers) or isinstance(known, Reply) or known.method is Method.HEAD:
+            return known
+        wanted = known.target
+        if isinstance(wanted, ByDigest) and wanted.content.kind is Kind.BLOB:
+            return evolve(known, ranges=_ranges(headers))
         return known
 
     def _route(
@@ -102,11 +108,9 @@ class Router:
             asked = self._target(request)
         except _RefusalError as refused:
             return refused.reply
-        blob = isinstance(asked, ByDigest) and asked.content.kind is Kind.BLOB
         return Pull(
             method=Method(method.decode()),
             target=asked,
-            ranges=_ranges(headers) if blob and method == b"GET" else (),
             if_none_match=tuple(_ETAG.findall(", ".join(values(headers, b"if-none-match")))),
             # Several lines make a value that equals no entity-tag: no range then.
             if_range=", ".join(values(headers, b"if-range")) or None,

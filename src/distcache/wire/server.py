@@ -112,6 +112,14 @@ class ServerWire:
     def next(self) -> Request | Reject | Signal:
         """The next request; only when the one before has been answered. Never raises on what
         the client sent."""
+        lane = self._plain
+        if self._clean and (lane is None or lane.complete):
+            request = plain.known(self._input)
+            if request is not None:
+                # All there is, and nothing else.
+                self._plain, self._input = plain.Lane(request, self._input), b""
+                self._first, self._handed_out = False, True
+                return request
         if self._first and self._input:
             self._first = False
             if self._input.startswith(_TLS_HANDSHAKE):
