@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -84,3 +85,61 @@ def test_an_unforeseen_error_is_one_line_with_its_traceback() -> None:
     log.failure("crashed", ValueError("why"))
     (line,) = stream.getvalue().splitlines()
     assert "ValueError: why" in json.loads(line)["error"]
+
+
+def test_a_request_s_line_is_what_any_event_s_line_would_be() -> None:
+    """A field that the operator calls `time` is in the way of the quick form: logging does it."""
+    for formatter in Formatter:
+        quick = lines(Log(formatter=formatter, fields={"service": "a b"}))[1]
+        whole = lines(Log(formatter=formatter, fields={"service": "a b", "time": "x"}))[1]
+        if quick.startswith("{"):
+            assert {**json.loads(quick), "time": "x"} == json.loads(whole)
+        else:
+            assert quick.split(" ", 1)[1] == whole.split(" ", 1)[1]
+
+
+@pytest.mark.parametrize("count", [1, 3, 1000])
+def test_lines_come_in_the_order_in_which_things_were_said(count: int) -> None:
+    stream = io.StringIO()
+    log.configure(Log(), stream)
+    for number in range(count):
+        log.access(log.answered(method="GET", target="/", status=200, sent=number), "c", 0.0)
+    log.note(Level.INFO, "last")
+    *requests, last = stream.getvalue().splitlines()
+    assert [line.count(f"http.response.written={n} ") for n, line in enumerate(requests)] == (
+        [1] * count
+    )
+    assert "msg=last" in last, "whatever waited is written before an event"
+
+
+def test_a_line_waits_for_no_other() -> None:
+    written = Event()
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            if "/second" in text:
+                written.set()
+            return super().write(text)
+
+    log.configure(Log(), Stream())
+    for target in ("/first", "/second"):
+        log.access(log.answered(method="GET", target=target, status=200, sent=1), "c", 0.0)
+    assert written.wait(60)
+
+
+def test_requests_said_before_a_change_of_format_are_said_in_the_new_one() -> None:
+    log.configure(Log(), io.StringIO())
+    said = log.answered(method="GET", target="/", status=200, sent=1)
+    stream = io.StringIO()
+    log.configure(Log(formatter=Formatter.JSON), stream)
+    log.access(said, "c", 0.0)
+    log.flush()
+    assert json.loads(stream.getvalue())["http.request.remoteaddr"] == "c"
+
+
+def test_a_reader_that_is_gone_stops_nothing() -> None:
+    stream = io.StringIO()
+    log.configure(Log(), stream)
+    stream.close()
+    log.access(log.answered(method="GET", target="/", status=200, sent=1), "c", 0.0)
+    log.note(Level.ERROR, "nobody reads this")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from threading import Lock, Timer
+from threading import Lock, Timer, current_thread
 from typing import TextIO
 
 from attrs import define, frozen
@@ -179,8 +179,12 @@ class _Writer:
 
     def flush(self) -> None:
         with self._lock:
-            self._timer = None
+            timer, self._timer = self._timer, None
             self._write(time.monotonic())
+        if timer is not None and timer is not current_thread():
+            # Nothing of a server that has ended is left behind.
+            timer.cancel()
+            timer.join()
 
     def _write(self, now: float) -> None:
         lines, self._lines = self._lines, []

@@ -107,6 +107,7 @@ def say_stopped(driver: Driver) -> None:
         "journal_failures": driver.journal_failures,
     }
     log.note(Level.INFO, "stopped", fields)
+    log.flush()
 
 
 def raise_file_limit() -> None:
