@@ -174,8 +174,10 @@ class _Writer:
                 self._write(now)
             elif self._timer is None:
                 # Not a daemon: at the end of the process it is waited for.
-                self._timer = Timer(DELAY, self.flush)
-                self._timer.start()
+                timer = Timer(DELAY, self.flush)
+                timer.start()
+                # Not before: one that could not be started is nobody's to wait for.
+                self._timer = timer
 
     def flush(self) -> None:
         with self._lock:
