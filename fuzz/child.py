@@ -5,11 +5,11 @@ process with a traceback and is written where `-artifact_prefix` says.
 """
 
 import logging
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 
 from . import targets
 
@@ -27,7 +27,9 @@ def main(name: str, arguments: Sequence[str]) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".dict") as words:
         words.write("".join(f'"{_escaped(word)}"\n' for word in target.WORDS))
         words.flush()
-        atheris.Setup([str(Path(__file__)), *arguments, f"-dict={words.name}"], target.one_input)
+        # A merge runs itself anew, through a shell.
+        itself = shlex.join([sys.executable, "-m", "fuzz.child", name])
+        atheris.Setup([itself, *arguments, f"-dict={words.name}"], target.one_input)
         atheris.Fuzz()
 
 

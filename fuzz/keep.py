@@ -5,6 +5,7 @@ goes through them by size and says what each one is the first to reach.
 """
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,31 +15,34 @@ from pathlib import Path
 from .run import LIMITS, WORK
 from .targets import CORPUS, NAMES
 
-FILES = 60
-SIZE = 12 * 1024
+FILES = 48
+SIZE = 8 * 1024
 """Bytes of all files of a target: a repository keeps every version for ever."""
+
+_OURS = re.compile(r"[0-9a-f]{12}")
 
 
 def chosen(name: str) -> list[bytes]:
     """At most so many inputs, the most useful first."""
     with tempfile.TemporaryDirectory() as folder:
-        merged, control = Path(folder, "merged"), Path(folder, "control")
+        seen, merged, control = (Path(folder, part) for part in ("seen", "merged", "control"))
+        seen.mkdir()
         merged.mkdir()
-        sources = [str(p) for p in (CORPUS / name, WORK / name / "corpus") if p.is_dir()]
+        # A search under way replaces its files by shorter ones, which a merge does not survive.
+        for source in (CORPUS / name, WORK / name / "corpus"):
+            for file in source.iterdir() if source.is_dir() else ():
+                data = file.read_bytes()
+                (seen / _name(data)).write_bytes(data)
         command = [
             *(sys.executable, "-m", "fuzz.child", name, *LIMITS, "-merge=1"),
-            *(f"-merge_control_file={control}", str(merged), *sources),
+            *(f"-merge_control_file={control}", str(merged), str(seen)),
         ]
-        subprocess.run(
-            command,
-            cwd=CORPUS.parents[1],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-        )
+        root, nothing = CORPUS.parents[1], subprocess.DEVNULL
+        subprocess.run(command, cwd=root, stdin=nothing, capture_output=True, check=True)
         reached = first_reached(control.read_text().splitlines())
         inputs = {path: Path(path).read_bytes() for path in reached}
-    best = sorted(reached, key=lambda path: (reached[path], -len(inputs[path]), path))
+    useful = [path for path, new in reached.items() if any(new)]
+    best = sorted(useful, key=lambda path: (reached[path], -len(inputs[path]), path))
     kept: list[bytes] = []
     for path in reversed(best):
         if len(kept) < FILES and sum(map(len, kept)) + len(inputs[path]) <= SIZE:
@@ -63,14 +67,19 @@ def first_reached(lines: Sequence[str]) -> dict[str, tuple[int, int]]:
     return found
 
 
+def _name(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
 def keep(name: str) -> None:
     folder = CORPUS / name
     folder.mkdir(parents=True, exist_ok=True)
     inputs = chosen(name)
     for old in folder.iterdir():
-        old.unlink()
+        if _OURS.fullmatch(old.name):
+            old.unlink()
     for data in inputs:
-        (folder / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
+        (folder / _name(data)).write_bytes(data)
     print(f"{name:<18}{len(inputs):>4} inputs{sum(map(len, inputs)):>8,} bytes", flush=True)
 
 

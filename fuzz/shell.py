@@ -14,10 +14,10 @@ from attrs import define, field
 from distcache.core import effects as fx
 from distcache.core import events as ev
 from distcache.core.cache import Cache
-from distcache.core.config import Config, Upstream
+from distcache.core.config import Config, Limits, Upstream
 from distcache.core.inventory import Inventory
-from distcache.core.oci import Content, Digest, Document, Kind, TagRef
-from distcache.core.pull import Pull
+from distcache.core.oci import Content, Digest, Document, Kind, TagRef, TagsRef
+from distcache.core.pull import Ping, Pull
 from distcache.driver.http import CAUSES
 from distcache.wire import challenge, upstream
 from distcache.wire.headers import Headers, values
@@ -28,6 +28,9 @@ from distcache.wire.sites import UpstreamSite
 START = 1_800_000_000.0
 MANY = 500
 """Events; far more than one pull comes to."""
+
+PAGES = 20
+"""Of one list: the core's own limit is high, and each page takes time here."""
 
 
 @define
@@ -51,19 +54,20 @@ class Shell:
     core: Cache = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        config = Config({self.site.key: Upstream(basic=True)})
+        limits = Limits(pages=PAGES)
+        config = Config({self.site.key: Upstream(basic=True)}, limits=limits)
         self.core = Cache(config, Inventory())
 
     def run(self) -> None:
         """Until the client has its answer and nothing is under way."""
         self.events.append(ev.PullRequested(1, self.pull))
         for _ in range(MANY):
-            if not self.events:
-                deadline = self.core.next_deadline()
-                if self.over or deadline is None:
-                    break
+            deadline = self.core.next_deadline()
+            if deadline is not None and (deadline <= self.now or not (self.events or self.over)):
                 self.now = max(self.now, deadline)
-                self.events.append(ev.Woke())
+                self.events.appendleft(ev.Woke())
+            if not self.events:
+                break
             event = self.events.popleft()
             for effect in self.core.handle(event, self.now):
                 self.carry_out(effect)
@@ -128,12 +132,13 @@ class Shell:
             return
         held = self.spools.setdefault(effect.spool.number, b"")
         limit = effect.spool.limit
-        if head.start > len(held) or (limit is not None and len(body) > limit):
+        if head.start > len(held) or (limit is not None and len(held) + len(body) > limit):
             cause = ev.Cause.TOO_LARGE if head.start <= len(held) else ev.Cause.CUT
             self.events.append(ev.FetchFailed(number, cause))
             return
         before = len(held)
-        held += body[before - head.start :]
+        # A page of a list goes on where the one before it ended.
+        held += body[0 if isinstance(asked.resource, TagsRef) else before - head.start :]
         self.spools[effect.spool.number] = held
         digest = Digest(f"sha256:{sha256(held).hexdigest()}")
         document = parsed(asked, headers, held)
@@ -150,6 +155,8 @@ class Shell:
         assert own or not any(secret in text for text in said for secret in secrets), sent.url
         data = self.responses[min(self.asked, len(self.responses) - 1)]
         self.asked += 1
+        # Without end upstream may go on, but not within the time that a client has.
+        self.now += 1.0
         url = httpcore.URL(
             scheme=sent.url.scheme, host=sent.url.host, port=sent.url.port, target=sent.url.target
         )
@@ -173,13 +180,12 @@ def parsed(asked: fx.UpstreamRequest, headers: Headers, body: bytes) -> Document
     types = values(headers, b"content-type")
     content_type = types[0] if types else None
     match asked.resource:
-        case Content(Kind.BLOB):
+        case Content(Kind.BLOB) | Ping():
             return None
         case Content() | TagRef():
             return parse_manifest(body, content_type)
         case reference:
-            page, filters = upstream.next_page(headers), upstream.filters(headers)
-            return parse_listing(body, content_type, reference, page, filters)
+            return parse_listing(body, content_type, reference)
 
 
 def _origin(url: httpcore.URL) -> tuple[bytes, bytes, int]:

@@ -48,7 +48,8 @@ def one_input(data: bytes) -> None:
             sent = challenge.token_request(one, login)
             check(sent, realm)
             shown = any(secret in said for secret in SECRETS for said in everything(sent))
-            own = realm.host == "docker.io" or realm.host.endswith(".docker.io")
+            # A name with a dot at its end is the same name.
+            own = f".{realm.host}".rstrip(".").endswith(".docker.io")
             assert not shown or (own and realm.scheme == "https"), one
             assert shown == (login is not None and one.trusted), (one, "trusted and not shown")
 

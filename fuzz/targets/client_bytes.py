@@ -11,7 +11,7 @@ from attrs import evolve
 
 from distcache.core.decision import HIT, Decision, Fwd, Outcome
 from distcache.core.effects import AnswerHead, Code, Problem
-from distcache.core.oci import OCI_INDEX, Content, Descriptor, Digest, Document, Kind
+from distcache.core.oci import Content, Descriptor, Digest, Kind, Listed, TagsRef
 from distcache.core.pull import Catalog, Method, Pull, Span
 from distcache.wire import plain
 from distcache.wire.answers import cache_status
@@ -35,7 +35,7 @@ SITES = {site.key: site for site in (HUB, GHCR)}
 DIGEST = Digest("sha256:" + "0123456789abcdef" * 4)
 BLOB = Descriptor(Content(Kind.BLOB, DIGEST), 9, "application/x.layer")
 MISS = Decision(Outcome.FWD, Fwd.URI_MISS, 200, collapsed=True, stored=True)
-PAGE = Document(OCI_INDEX, (), "n=2&last=a%20b", "artifactType")
+PAGE = Listed("artifactType", "https://up/?n=2&last=a%20b")
 WHOLE = AnswerHead(200, HIT, 9, BLOB)
 HEADS = (
     WHOLE,
@@ -43,7 +43,8 @@ HEADS = (
     AnswerHead(206, MISS, 4, BLOB, 9, Span(2, 6)),
     AnswerHead(416, HIT, 0, BLOB, 9),
     evolve(WHOLE, status=304, length=0, age=7),
-    AnswerHead(200, HIT, 9, document=PAGE),
+    AnswerHead(200, HIT, 9, listed=PAGE),
+    AnswerHead(200, HIT, tags=("a", "b"), more=True),
     AnswerHead(404, HIT, problem=Problem(404, Code.BLOB_UNKNOWN, "no such blob")),
     AnswerHead(429, MISS, problem=Problem(429, Code.TOOMANYREQUESTS, "later", 30)),
 )
@@ -126,6 +127,8 @@ def answered(wire: ServerWire, router: Router, request: Request, said: AnswerHea
         check_reply(asked, request.method, out)
         return out
     head = CATALOG if isinstance(asked.target, Catalog) else said
+    if head.tags is not None and not isinstance(asked.target, TagsRef):
+        head = WHOLE
     if head.length is None and not asked.chunked:
         head = WHOLE
     out = wire.answer(head, asked, NOW)
@@ -140,10 +143,14 @@ def answered(wire: ServerWire, router: Router, request: Request, said: AnswerHea
 def lengths(head: AnswerHead, pull: Pull) -> tuple[int, ...]:
     """The pieces in which a body is sent that the wire does not make itself."""
     bodiless = pull.method is Method.HEAD or head.status in (304, 416)
-    made = head.problem is not None or head.repositories is not None
-    if bodiless or made:
+    if bodiless or made(head):
         return ()
     return (1, 3) if head.status == 206 else (1, 8)
+
+
+def made(head: AnswerHead) -> bool:
+    """The body is JSON of the wire's own."""
+    return head.problem is not None or head.repositories is not None or head.tags is not None
 
 
 def check_reply(said: Reply, method: bytes, out: bytes) -> None:
@@ -161,7 +168,7 @@ def check_answer(head: AnswerHead, pull: Pull, out: bytes) -> None:
     assert answer.status == head.status, out
     if pull.method is Method.HEAD:
         assert not answer.body, out
-    elif head.problem is not None or head.repositories is not None:
+    elif made(head):
         assert json.loads(answer.body), out
     else:
         assert answer.body == b"x" * sum(lengths(head, pull)), out

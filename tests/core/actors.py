@@ -135,9 +135,9 @@ class Transfer:
     def answers(self, status: int = 200, **head: Any) -> None:
         self._says(HeadReceived(self.effect.fetch, UpstreamHead(status, **head)))
 
-    def offers(self, item: Item) -> None:
+    def offers(self, item: Item, **more: Any) -> None:
         """A 200 that describes `item` as a good registry does."""
-        self.answers(length=item.size, digest=item.digest, media_type=item.media_type)
+        self.answers(length=item.size, digest=item.digest, media_type=item.media_type, **more)
 
     def brings(self, upto: int) -> None:
         """The spool now holds so many bytes."""
@@ -161,9 +161,9 @@ class Transfer:
         self.brings(item.size)
         self.ends(item.digest, item.document)
 
-    def delivers(self, item: Item) -> None:
+    def delivers(self, item: Item, **more: Any) -> None:
         """Head, body and end."""
-        self.offers(item)
+        self.offers(item, **more)
         self.finishes(item)
 
     def _says(self, event: Event, *, last: bool = False) -> None:

@@ -1,7 +1,6 @@
 """The registry that the core's tests tell of: one image, its index, and names for them."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from attrs import frozen
 
@@ -70,9 +69,17 @@ def manifest(name: str, *children: Item, size: int = 10) -> Item:
     return Item(Content(Kind.MANIFEST, Digest(f"sha256:{name}")), size, media_type, document)
 
 
-def listing(name: str, **document: Any) -> Item:
+def listing(name: str, *tags: str, size: int = 20) -> Item:
+    """A list of tags."""
     content = Content(Kind.LISTING, Digest(f"sha256:{name}"))
-    return Item(content, 20, "application/json", Document("application/json", **document))
+    document = Document("application/json", tags=tuple(sorted(tags)))
+    return Item(content, size, "application/json", document)
+
+
+def referring(name: str, *items: Item) -> Item:
+    """A list of referrers."""
+    document = Document(OCI_INDEX, tuple(item.descriptor for item in items))
+    return Item(Content(Kind.LISTING, Digest(f"sha256:{name}")), 20, OCI_INDEX, document)
 
 
 LAYER = blob("layer")

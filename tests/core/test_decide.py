@@ -7,10 +7,10 @@ import pytest
 from distcache.core.config import Config, Limits, Upstream
 from distcache.core.decision import HIT, Decision, Fwd, Outcome
 from distcache.core.effects import Code, Stored
-from distcache.core.events import Cause, Challenge
-from distcache.core.oci import Content, Kind, Repository, TagRef
+from distcache.core.events import Cause, Challenge, Location
+from distcache.core.oci import Content, Kind, Listed, ReferrersRef, Repository, TagRef
 from distcache.core.problems import DRAINING, OFFLINE
-from distcache.core.pull import ByDigest, Catalog, Method, RangeSpec, Span
+from distcache.core.pull import ByDigest, Catalog, Method, Page, RangeSpec, Span
 from tests.core.actors import Client
 from tests.core.content import (
     APP,
@@ -20,12 +20,14 @@ from tests.core.content import (
     LAYER,
     MOVED,
     OTHER,
+    REFERRERS,
     START,
     TAGS,
     blob,
     held,
     listing,
     records,
+    referring,
 )
 from tests.core.scenario import Scenario, config, scenario
 
@@ -386,21 +388,87 @@ def test_a_draining_cache_takes_no_new_work_and_ends_what_runs() -> None:
 # Listings and the catalogue
 
 
-def test_a_listing_s_paging_is_passed_on_and_its_type_kept() -> None:
-    page = listing("page", next_page="last=b&n=2", filters="artifactType")
+def test_what_was_said_with_a_listing_is_said_again_and_its_type_kept() -> None:
+    page = referring("page", MOVED)
     s = scenario()
-    client = s.get(TAGS)
-    s.fetch.delivers(page)
-    assert client.answer.document == page.document
+    client = s.get(REFERRERS)
+    s.fetch.delivers(page, filters="artifactType", next_page=Location("https://up/r?p=2", True))
+    said = Listed("artifactType", "https://up/r?p=2")
+    assert client.answer.listed == said
+    assert client.answer.descriptor == page.descriptor
     s.stores()
     client.takes_all()
-    bridged = s.get(TAGS)
+    bridged = s.get(REFERRERS)
     s.fetch.fails(Cause.UNREACHABLE)
-    assert bridged.answer.document == page.document
+    assert bridged.answer.listed == said
 
 
-def test_a_manifest_s_answer_carries_no_document() -> None:
-    assert warm().get(IMAGE.under(APP)).answer.document is None
+def test_listings_of_equal_bytes_say_each_what_was_said_with_it() -> None:
+    empty = referring("empty")
+    filtered = ReferrersRef(APP, IMAGE.digest, "application/spdx+json")
+    s = scenario(config(tag_ttl=60.0))
+    for reference, said in ((REFERRERS, {}), (filtered, {"filters": "artifactType"})):
+        s.get(reference)
+        s.fetch.delivers(empty, **said)
+    s.stores()
+    assert s.get(REFERRERS).answer.listed is None
+    assert s.get(filtered).answer.listed == Listed("artifactType")
+
+
+def test_a_manifest_s_answer_says_nothing_of_a_listing() -> None:
+    assert warm().get(IMAGE.under(APP)).answer.listed is None
+
+
+@pytest.mark.parametrize(
+    ("page", "tags", "more"),
+    [
+        (Page(), ("a", "b", "c"), False),
+        (Page(2), ("a", "b"), True),
+        (Page(3), ("a", "b", "c"), False),
+        (Page(2, "a"), ("b", "c"), False),
+        (Page(1, "a"), ("b",), True),
+        (Page(0), (), False),
+        (Page(None, "aa"), ("b", "c"), False),
+        (Page(5, "zz"), (), False),
+    ],
+)
+def test_a_page_of_tags_is_the_part_that_is_asked_for(
+    page: Page, tags: tuple[str, ...], more: bool
+) -> None:
+    s = scenario(config(tag_ttl=60.0))
+    for pull in (s.get, s.head):
+        client = pull(TAGS, page=page)
+        if client.status is None:
+            s.fetch.delivers(listing("tags", "c", "a", "b"))
+        assert (client.status, client.answer.tags, client.answer.more) == (200, tags, more)
+        assert (client.end, client.answer.descriptor) == ("finished", None)
+
+
+def test_a_listing_that_cannot_be_kept_is_an_honest_error_and_asked_for_again() -> None:
+    s = scenario(config(tag_ttl=60.0, max_size=19))
+    for reference, item in ((TAGS, listing("tags", "a")), (REFERRERS, referring("page"))) * 2:
+        client = s.get(reference)
+        s.fetch.delivers(item)
+        assert (client.status, client.problem.code) == (502, Code.UNAVAILABLE)
+
+
+def test_a_page_of_a_list_that_is_stored_is_a_hit_and_a_use_of_it() -> None:
+    names = listing("tags", "a", "b")
+    s = scenario(config(tag_ttl=300.0, ttl=100.0), held(names, tag=TAGS))
+    s.passes(90.0)
+    client = s.get(TAGS, page=Page(1))
+    assert (client.answer.tags, client.decision.outcome) == (("a",), Outcome.HIT)
+    s.passes(90.0)
+    assert names.digest not in s.deletes()
+
+
+def test_a_listing_that_could_not_be_stored_is_asked_for_again() -> None:
+    s = scenario(config(tag_ttl=60.0))
+    for _ in range(2):
+        client = s.get(TAGS)
+        s.fetch.delivers(listing("tags", "a"))
+        assert client.answer.tags == ("a",)
+        s.cannot_store()
 
 
 REPOSITORIES = records(

@@ -145,8 +145,8 @@ def twice(s: Scenario, pull: Pull) -> int:
 @pytest.mark.parametrize(
     ("pull", "taken"),
     [
-        *((PULLS[i], 1) for i in (0, 1, 2, 3, 4, 5, 6, 9)),
-        *((PULLS[i], 2) for i in (7, 10)),
+        *((PULLS[i], 1) for i in (0, 1, 3, 4, 5, 6, 9)),
+        *((PULLS[i], 2) for i in (2, 7, 10)),
     ],
 )
 def test_a_hit_is_decided_once_and_what_is_rarely_asked_again_each_time(

@@ -40,10 +40,10 @@ def test_a_tag_for_a_client_of_few_types_is_another_key() -> None:
     assert {every: 1, one: 2}[TagRef(APP, "latest")] == 1
 
 
-def test_pages_and_filters_are_keys_of_their_own() -> None:
-    pages = {TagsRef(APP), TagsRef(APP, 10), TagsRef(APP, 10, "v1"), TagsRef(APP, None, "v1")}
-    assert len(pages) == 4
-    assert ReferrersRef(APP, D) != ReferrersRef(APP, D, "application/spdx+json")
+def test_filters_and_pages_of_referrers_are_keys_of_their_own() -> None:
+    kind = "application/spdx+json"
+    lists = {ReferrersRef(APP, D), ReferrersRef(APP, D, kind), ReferrersRef(APP, D, kind, "p=2")}
+    assert len(lists) == 3
 
 
 def test_every_manifest_type_is_asked_for_indexes_first() -> None:
@@ -62,7 +62,7 @@ def test_every_manifest_type_is_asked_for_indexes_first() -> None:
         (APP, "name"),
         (Content(Kind.BLOB, D), "digest"),
         (TagRef(APP, "latest"), "tag"),
-        (TagsRef(APP), "n"),
+        (TagsRef(APP), "repository"),
         (ReferrersRef(APP, D), "artifact_type"),
         (Descriptor(Content(Kind.BLOB, D), 1, "layer"), "size"),
         (Document("index"), "children"),

@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
+from distcache.core.config import Limits
 from distcache.core.decision import Fwd, Outcome
 from distcache.core.effects import Code, Medium, Stored
-from distcache.core.events import Cause, Challenge
+from distcache.core.events import Cause, Challenge, Location, Secret
 from distcache.core.inventory import TagDropped, TagStored
 from distcache.core.oci import DOCKER_MANIFEST, TagRef
-from distcache.core.pull import Method
+from distcache.core.pull import Method, Page
 from distcache.core.tags import TRANSITIONS, TagInput, TagState
+from tests.core.actors import Transfer
 from tests.core.content import (
     APP,
     HUB,
@@ -452,20 +454,152 @@ def test_two_tags_of_one_manifest_go_each_its_way() -> None:
 # Listings
 
 
-def test_a_listing_is_got_kept_and_answered_with_its_paging() -> None:
-    page = listing("page", next_page="n=2&last=b")
+def test_a_list_of_tags_is_got_and_kept() -> None:
     s = scenario()
     client = s.get(TAGS)
     assert s.fetch.request.method is Method.GET
     assert s.fetch.spool.limit == 32 << 20
-    s.fetch.delivers(page)
-    assert client.answer.document == page.document
+    s.fetch.delivers(listing("tags", "b", "a"))
+    assert (client.answer.tags, client.decision.stored) == (("a", "b"), True)
     s.stores()
-    client.takes_all()
     bridged = s.get(TAGS)
     s.fetch.fails(Cause.UNREACHABLE)
     assert bridged.decision.stale_if_error
-    assert bridged.answer.document == page.document
+    assert bridged.answer.tags == ("a", "b")
+
+
+def page(number: int, *, home: bool = True, allowed: bool = True) -> Location:
+    return Location(f"https://up/v2/tags?token={number}", home, allowed)
+
+
+def turns(s: Scenario, upto: int, following: Location | None, **said: Any) -> Transfer:
+    """The page under way comes, its list `upto` bytes long with it; then the next is asked for."""
+    transfer = s.fetch
+    transfer.answers(next_page=following, **said)
+    transfer.finishes(listing("so-far", "a", size=upto))
+    return transfer
+
+
+def test_the_pages_of_a_list_are_followed_and_kept_as_one() -> None:
+    s = scenario()
+    client, other = s.get(TAGS), s.get(TAGS, page=Page(1))
+    first = turns(s, 10, page(1), etag='"one"')
+    second = turns(s, 20, page(2))
+    assert second.request.location == page(1)
+    assert second.effect.spool == first.effect.spool
+    assert client.status is None
+    assert s.fetch.request.location == page(2)
+    s.fetch.delivers(listing("whole", "a", "b", "c", size=30))
+    assert client.answer.tags == ("a", "b", "c")
+    assert (other.answer.tags, other.answer.more) == (("a",), True)
+    s.stores()
+    (record,) = s.journalled(TagStored)
+    assert (record.descriptor.size, record.etag) == (30, None)
+    assert s.undiscarded == set()
+
+
+def test_a_list_is_asked_for_from_its_beginning_each_time() -> None:
+    s = scenario()
+    for _ in range(2):
+        s.get(TAGS)
+        assert (s.fetch.request.location, s.fetch.request.etag) == (None, None)
+        turns(s, 10, page(1), etag='"one"')
+        s.fetch.delivers(listing("whole", "a", "b", size=20))
+        if s.jobs:
+            s.stores()
+
+
+@pytest.mark.parametrize(
+    "following", [page(1), page(2, allowed=False)], ids=["to itself", "elsewhere"]
+)
+def test_a_list_whose_pages_lead_nowhere_is_no_list(following: Location) -> None:
+    s = scenario()
+    client = s.get(TAGS)
+    turns(s, 10, page(1))
+    turns(s, 20, following)
+    assert (client.status, client.problem.code) == (502, Code.UNAVAILABLE)
+    assert s.undiscarded == set()
+
+
+def test_pages_without_end_are_not_followed_for_ever() -> None:
+    s = scenario(config(limits=Limits(pages=3)))
+    client = s.get(TAGS)
+    for number in range(3):
+        assert client.status is None
+        turns(s, 10 * number + 10, page(number))
+    assert client.status == 502
+
+
+@pytest.mark.parametrize(("status", "told"), [(404, 502), (429, 429), (503, 502), (403, 403)])
+def test_a_page_that_is_refused_fails_the_list_but_the_repository_is_there(
+    status: int, told: int
+) -> None:
+    s = scenario(records=held(listing("old", "a"), tag=TAGS))
+    client = s.get(TAGS)
+    turns(s, 10, page(1))
+    s.fetch.answers(status)
+    definite = status == 403
+    assert client.status == (told if definite else 200)
+    assert client.decision.stale_if_error is not definite
+    bare = scenario()
+    client = bare.get(TAGS)
+    turns(bare, 10, page(1))
+    bare.fetch.answers(status)
+    assert client.status == told
+    assert bare.get(TAGS).status is None, "asked again"
+
+
+def test_a_page_is_asked_for_with_a_token_and_again_when_that_has_run_out() -> None:
+    s = scenario()
+    client = s.get(TAGS)
+    turns(s, 10, page(1))
+    s.fetch.answers(401, challenges=(Challenge(True, "https://auth/token", "up"),))
+    s.token.grants("first")
+    assert s.fetch.request.location == page(1)
+    assert s.fetch.request.authorization == Secret("first")
+    turns(s, 20, page(2, home=False))
+    assert s.fetch.request.authorization is None, "a list that was redirected"
+    s.fetch.delivers(listing("whole", "a", size=30))
+    assert client.status == 200
+
+
+def test_only_the_mirror_that_gave_a_page_has_the_next() -> None:
+    s = scenario(config(mirrors=1))
+    client = s.get(TAGS)
+    assert turns(s, 10, page(1)).request.mirror == 0
+    assert s.fetch.request.mirror == 0
+    s.fetch.fails(Cause.UNREACHABLE)
+    assert client.status == 502
+    s.get(TAGS)
+    assert s.fetch.request.mirror is None
+    assert s.fetch.request.location is None
+
+
+def test_an_entity_tag_counts_when_what_it_belongs_to_has_come() -> None:
+    s = scenario()
+    s.get(TAGS)
+    s.fetch.delivers(listing("one", "a"), etag='"one"')
+    s.stores()
+    s.get(TAGS)
+    s.fetch.answers(etag='"two"')
+    s.fetch.fails()
+    client = s.get(TAGS)
+    assert s.fetch.request.etag == '"one"'
+    s.fetch.answers(304)
+    assert client.answer.tags == ("a",)
+
+
+def test_a_list_may_go_while_a_newer_one_comes() -> None:
+    s = scenario(config(ttl=20.0), held(listing("old", "a"), tag=TAGS))
+    s.passes(10.0)
+    client = s.get(TAGS)
+    s.fetch.answers(next_page=page(1))
+    s.fetch.brings(10)
+    s.passes(10.0)
+    assert s.deletes()
+    s.fetch.ends(WRONG, listing("so-far", "a").document)
+    s.fetch.delivers(listing("whole", "a", "b", size=20))
+    assert client.answer.tags == ("a", "b")
 
 
 def test_referrers_that_upstream_does_not_know_send_the_client_to_the_tag_schema() -> None:

@@ -14,13 +14,13 @@ from distcache.core import events as ev
 from distcache.core.oci import Digest
 from distcache.core.pull import ByDigest, Method
 
-from .scene import D1, PULLS, SIZES, TAG, A, challenge, token
+from .scene import D1, DOCUMENTS, PULLS, SECOND_PAGE, SIZES, TAG, TAGS, A, L, challenge, token
 from .upstream import LOCATIONS
 
 if TYPE_CHECKING:
     from .world import World
 
-HOME = LOCATIONS["home"]
+HOME = (LOCATIONS["home"].url, SECOND_PAGE.url)
 
 
 class BrokenPromise(AssertionError):
@@ -64,6 +64,8 @@ def respond(world: World, client: Client, head: fx.AnswerHead, number: int) -> P
             raise BrokenPromise(f"served without a grant: {head}")
         if target == TAG:
             _fresh(world, client, head)
+        if target == TAGS and head.tags != DOCUMENTS[L].tags:
+            raise BrokenPromise(f"not the whole list: {head}")
         if not pull.chunked and head.length is None and pull.method is Method.GET:
             raise BrokenPromise(f"no length for a client that needs one: {head}")
     if target == TAG and head.status >= 429 and world.held is not None:
@@ -74,7 +76,8 @@ def respond(world: World, client: Client, head: fx.AnswerHead, number: int) -> P
         raise BrokenPromise(f"200 for a range: {head}")
     if head.decision.stored and head.status != 304 and head.status > 206:
         raise BrokenPromise(f"an error that is said to be stored: {head}")
-    body = pull.method is Method.GET and head.status in (200, 206) and head.repositories is None
+    made = head.repositories is not None or head.tags is not None
+    body = pull.method is Method.GET and head.status in (200, 206) and not made
     size = SIZES[head.descriptor.content.digest] if head.descriptor else 0
     return Promise(body, head.span.start if head.span else 0, head.length, size)
 
@@ -145,7 +148,7 @@ def fetch(world: World, effect: fx.Fetch) -> None:
     """Nobody is shown what is not for them, and nothing is fetched twice at a time."""
     request, spool = effect.request, effect.spool
     shown = request.authorization
-    abroad = request.location is not None and request.location.url != HOME.url
+    abroad = request.location is not None and request.location.url not in HOME
     if shown is not None and abroad:
         raise BrokenPromise(f"credentials abroad: {effect}")
     if shown is True and world.bound.auth != "basic":

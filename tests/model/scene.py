@@ -2,7 +2,8 @@
 
 Upstream `up` has three repositories: `a/img` with a tag that names manifest D1 (once moved,
 D2), both naming blob B, with an empty blob E and a listing of its tags; `a/cousin`, which has
-B as well; and `a/other`, which has nothing. Every content is SIZE bytes long, but for E.
+B as well; and `a/other`, which has nothing. Every content is SIZE bytes long, but for E; the
+listing comes in pages of one byte.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ B, E, L = Digest("sha256:b"), Digest("sha256:e"), Digest("sha256:l")
 SIZE = 2
 SIZES = {D1: SIZE, D2: SIZE, B: SIZE, E: 0, L: SIZE}
 BLOB, EMPTY = Content(Kind.BLOB, B), Content(Kind.BLOB, E)
+SECOND_PAGE = ev.Location("https://up/tags?page=2", same_origin=True)
 MANIFEST = {d: Content(Kind.MANIFEST, d) for d in (D1, D2)}
 DOCUMENTS = {
     D1: Document(OCI_MANIFEST, (Descriptor(BLOB, SIZE, "layer"),)),
     D2: Document(OCI_MANIFEST, (Descriptor(BLOB, SIZE, "layer"),)),
-    L: Document("application/json"),
+    L: Document("application/json", (), ("latest", "other")),
 }
 
 PULLS = {

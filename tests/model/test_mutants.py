@@ -16,6 +16,7 @@ from distcache.core import (
     fills,
     freshness,
     grants,
+    listings,
     ranges,
     tags,
 )
@@ -32,7 +33,7 @@ Mutant = tuple[object, str, Any, Bound]
 _on_ended, _on_answer, _wake = fills.on_ended, fills.on_answer, State.wake
 _redirected, _tag_failed, _cut = calls._redirected, tags.on_failed, fills.cut
 _sent, _right, _tag_journal = exchanges.sent, fills._right, tags._journal
-_finish = calls.finish
+_finish, _begun = calls.finish, listings.begun
 
 
 def _any_digest(state: Any, key: Any, digest: Any, document: Any, now: Any) -> Any:
@@ -41,6 +42,10 @@ def _any_digest(state: Any, key: Any, digest: Any, document: Any, now: Any) -> A
 
 def _any_offset(state: Any, key: Any, head: Any, now: Any) -> Any:
     return _on_answer(state, key, evolve(head, start=state.fills[key].have), now)
+
+
+def _one_page(coming: Any, reference: Any, head: Any) -> Any:
+    return _begun(coming, reference, evolve(head, next_page=None))
 
 
 def _first_waiter_only(state: Any, waiters: Any, news: Any) -> None:
@@ -129,6 +134,8 @@ MUTANTS: dict[str, Mutant] = {
     "a reader that leaves ends the fill": (fills, "leave", _drops_readers, ONE_BLOB),
     "a spool is never discarded": (
         tags, "_give_up", _forgets_the_spool, Bound(("tags",), faults=1, clients=1)),
+    "the first page of a list is taken for the whole": (
+        listings, "begun", _one_page, Bound(("tags",), faults=0, clients=1)),
     "who passes by a failing store does not look back": (
         decide, "_come_meanwhile", lambda *_: False,
         Bound(("blob",), kinds=("full",), wakes=2)),

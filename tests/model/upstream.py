@@ -9,7 +9,7 @@ from distcache.core import events as ev
 from distcache.core.oci import OCI_MANIFEST, Content, Digest, TagRef
 from distcache.core.pull import Method, Ping
 
-from .scene import BASIC, COUSIN, FAULTS, SIZES, A, B, Bound, L, challenge, token
+from .scene import BASIC, COUSIN, FAULTS, SECOND_PAGE, SIZES, A, B, Bound, L, challenge, token
 
 CAUSES = {
     "down": ev.Cause.UNREACHABLE,
@@ -98,7 +98,7 @@ def dishonest(request: fx.UpstreamRequest, what: str) -> ev.UpstreamHead:
 
 def _wants(request: fx.UpstreamRequest, bound: Bound) -> ev.UpstreamHead | None:
     """A 401, where it has not been shown what it wants to see; a signed URL wants nothing."""
-    if not bound.auth or request.location is not None:
+    if not bound.auth or request.location not in (None, SECOND_PAGE):
         return None
     if bound.auth == "basic":
         shown = request.authorization is True

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
+from attrs import evolve
+
 from distcache.core import effects as fx
 from distcache.core import events as ev
 from distcache.core.cache import Cache
@@ -22,7 +24,22 @@ from distcache.core.pull import ByDigest, Method
 
 from . import promises, upstream
 from .promises import BrokenPromise, Client
-from .scene import BLOB, D1, D2, DOCUMENTS, PULLS, SIZES, STOCK, TAG, A, B, Bound, token
+from .scene import (
+    BLOB,
+    D1,
+    D2,
+    DOCUMENTS,
+    PULLS,
+    SECOND_PAGE,
+    SIZES,
+    STOCK,
+    TAG,
+    A,
+    B,
+    Bound,
+    L,
+    token,
+)
 from .sometimes import Sightings
 from .store import restarted
 
@@ -32,12 +49,13 @@ FEW_STEPS = 400
 
 
 class Sim(NamedTuple):
-    """One fetch under way: nothing said yet, or the body of `digest` from `at`."""
+    """One fetch under way: nothing said yet, or the body of `digest` from `at` to `stop`."""
 
     request: fx.UpstreamRequest
     spool: fx.Spool | None
     at: int | None = None
     digest: Digest | None = None
+    stop: int = 0
 
 
 Job = fx.CommitBlob | fx.DeleteBlob
@@ -149,7 +167,7 @@ class World:
             yield f"fetch {number} head"
         else:
             assert sim.digest is not None
-            yield f"fetch {number} {'more' if sim.at < SIZES[sim.digest] else 'end'}"
+            yield f"fetch {number} {'more' if sim.at < sim.stop else 'end'}"
 
     def _goes_wrong(self, number: int) -> list[str]:
         sim = self.fetches[number]
@@ -157,7 +175,7 @@ class World:
             return upstream.faults_before(sim.request, sim.spool)
         assert sim.digest is not None
         kinds = ["cut", "slow"]
-        if sim.spool is not None and sim.at < SIZES[sim.digest]:
+        if sim.spool is not None and sim.at < sim.stop:
             kinds.append("corrupt")
         return [*kinds, "full", "fault"] if upstream.is_file(sim.spool) else kinds
 
@@ -332,9 +350,16 @@ class World:
             if request.resource == TAG and self.bound.tag_ttl:
                 self.confirmed = (digest, self.now)
         if head.status in (200, 206) and request.method is Method.GET and digest is not None:
-            self.fetches[fetch] = sim._replace(at=head.start, digest=digest)
+            at, stop = head.start, SIZES[digest]
+            if digest == L and sim.spool is not None:
+                # Its pages follow each other in the spool.
+                at = len(self.spools[sim.spool.number])
+                head = evolve(head, length=1, size=1, next_page=None if at else SECOND_PAGE)
+                stop = at + 1
+            self.fetches[fetch] = sim._replace(at=at, digest=digest, stop=stop)
         else:
-            self.fetches[fetch] = sim._replace(at=SIZES[B], digest=B)  # no body but an end
+            # No body but an end.
+            self.fetches[fetch] = sim._replace(at=SIZES[B], digest=B, stop=SIZES[B])
         self._feed(ev.HeadReceived(fetch, head))
 
     def _body(self, fetch: int, sim: Sim, *, right: bool) -> None:
@@ -359,7 +384,10 @@ class World:
         digest = sim.digest if all(held) and len(held) == SIZES[sim.digest] else WRONG
         if sim.spool.after is not None and sim.spool.after.digest == WRONG:
             digest = WRONG
-        self._feed(ev.FetchEnded(fetch, digest, DOCUMENTS.get(digest)))
+        document = DOCUMENTS.get(digest)
+        if sim.digest == L and all(held):
+            document = DOCUMENTS[L]
+        self._feed(ev.FetchEnded(fetch, digest, document))
 
     def _holds(self, sim: Sim, what: str) -> ev.Held | None:
         if what not in ("full", "fault") or sim.spool is None:
@@ -409,8 +437,9 @@ class World:
                     raise BrokenPromise(f"committed after it was discarded: {effect}")
                 self.jobs = (*self.jobs, effect)
             case fx.DeleteBlob(digest):
-                outs = [c.out.source for c in self.clients.values() if c.out is not None]
-                if fx.Stored(digest) in outs:
+                # Who reads an open file that is no longer the one on disk goes on with it.
+                reading = [c.out.source for c in self.clients.values() if c.out and not c.old]
+                if fx.Stored(digest) in reading:
                     raise BrokenPromise(f"deleted while read: {effect}")
                 self._let_go(digest)
                 self.jobs = (*self.jobs, effect)

@@ -19,6 +19,7 @@ from distcache.core.oci import (
     Digest,
     Document,
     Kind,
+    Listed,
     Reference,
     ReferrersRef,
     Repository,
@@ -103,12 +104,12 @@ documents = st.builds(
     Document,
     anything,
     st.lists(descriptors, max_size=3).map(tuple),
-    st.none() | anything,
-    st.none() | anything,
+    st.none() | st.lists(anything, max_size=3).map(tuple),
 )
+listed = st.builds(Listed, st.none() | anything, st.none() | anything)
 references: st.SearchStrategy[Reference] = st.one_of(
     st.builds(TagRef, repositories, anything, st.lists(anything, max_size=2).map(tuple)),
-    st.builds(TagsRef, repositories, st.none() | st.integers(0), st.none() | anything),
-    st.builds(ReferrersRef, repositories, digests, st.none() | anything),
+    st.builds(TagsRef, repositories),
+    st.builds(ReferrersRef, repositories, digests, st.none() | anything, st.none() | anything),
 )
 times = st.floats(0, 1e10)

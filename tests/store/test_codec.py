@@ -4,15 +4,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distcache.core.oci import Descriptor, Document, Reference
-from distcache.store.codec import DESCRIPTOR, DOCUMENT, REFERENCE, TEXT, Column
-from tests.store.samples import anything, descriptors, documents, references, unhurried
+from distcache.core.oci import Descriptor, Document, Listed, Reference
+from distcache.store.codec import DESCRIPTOR, DOCUMENT, LISTED, REFERENCE, TEXT, Column
+from tests.store.samples import anything, descriptors, documents, listed, references, unhurried
 
 
 @unhurried
 @given(documents)
 def test_a_document_comes_back_equal(document: Document) -> None:
     assert DOCUMENT.load(DOCUMENT.dump(document)) == document
+
+
+def test_a_document_of_an_earlier_release_is_read() -> None:
+    text = '{"children":[],"filters":null,"media_type":"m","next_page":"n=1"}'
+    assert DOCUMENT.load(text) == Document("m")
+
+
+@unhurried
+@given(listed)
+def test_what_came_with_a_list_comes_back_equal(said: Listed) -> None:
+    assert LISTED.load(LISTED.dump(said)) == said
 
 
 @unhurried
@@ -61,7 +72,10 @@ CONTENT = '"content":{"kind":"blob","digest":"d"}'
         (DOCUMENT, '{"media_type":"m","children":{}}'),
         (DOCUMENT, '{"media_type":"m","children":null}'),
         (DOCUMENT, '{"media_type":"m","children":[null]}'),
-        (DOCUMENT, '{"media_type":"m","next_page":1}'),
+        (DOCUMENT, '{"media_type":"m","tags":""}'),
+        (DOCUMENT, '{"media_type":"m","tags":[1]}'),
+        (LISTED, '{"filters":1}'),
+        (LISTED, "null"),
         (DOCUMENT, "[" * 100_000),
         (DESCRIPTOR, "{" + CONTENT + ',"media_type":"m"}'),
         (DESCRIPTOR, "{" + CONTENT + ',"size":"1","media_type":"m"}'),
@@ -84,7 +98,7 @@ def test_wrong_types_are_errors_not_coerced(column: Column[Any], text: str) -> N
 
 
 @unhurried
-@given(st.sampled_from([DOCUMENT, DESCRIPTOR, REFERENCE, TEXT]), anything)
+@given(st.sampled_from([DOCUMENT, DESCRIPTOR, LISTED, REFERENCE, TEXT]), anything)
 def test_any_text_is_a_value_or_a_value_error(column: Column[Any], text: str) -> None:
     try:
         value = column.load(text)

@@ -18,8 +18,9 @@ from distcache.core.inventory import (
     TagDropped,
     TagStored,
 )
-from distcache.core.oci import Content, Document, Kind, Repository, TagRef
+from distcache.core.oci import Content, Document, Kind, Listed, ReferrersRef, Repository, TagRef
 from distcache.store import StoreError, StoreTooNew
+from distcache.store.codec import DESCRIPTOR, REFERENCE, TEXT
 from distcache.store.index import VERSION, Held, Index, open_index
 from tests.store.samples import (
     ALPINE,
@@ -30,6 +31,7 @@ from tests.store.samples import (
     digests,
     documents,
     grant,
+    listed,
     references,
     repositories,
     stored,
@@ -138,7 +140,7 @@ records = st.one_of(
     st.builds(BlobStored, digests, st.integers(0, 2**62), times, st.none() | documents),
     st.builds(BlobUsed, digests, times),
     st.builds(BlobDropped, digests),
-    st.builds(TagStored, references, descriptors, times, st.none() | anything),
+    st.builds(TagStored, references, descriptors, times, st.none() | anything, st.none() | listed),
     st.builds(TagDropped, references),
     st.builds(GrantStored, repositories, contents),
     st.builds(GrantDropped, repositories, contents),
@@ -186,7 +188,7 @@ def test_an_index_of_a_later_release_is_left_as_it_is(path: Path, index: Index) 
     connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
     content = path.read_bytes()
-    with pytest.raises(StoreTooNew, match=r"schema version 3, this release knows 2"):
+    with pytest.raises(StoreTooNew, match=r"schema version 4, this release knows 3"):
         open_index(path)
     assert path.read_bytes() == content
     assert [entry.name for entry in path.parent.iterdir()] == ["index.sqlite"]
@@ -238,6 +240,8 @@ def test_a_damaged_blob_row_is_dropped_alone(path: Path, index: Index, statement
         "UPDATE tags SET checked = 'yesterday'",
         "UPDATE tags SET etag = 'not json'",
         "UPDATE tags SET etag = '1'",
+        "UPDATE tags SET listed = '{}x'",
+        """UPDATE tags SET listed = '{"filters":1}'""",
     ],
 )
 def test_a_damaged_tag_row_is_dropped_alone(path: Path, index: Index, statement: str) -> None:
@@ -277,14 +281,46 @@ def test_pins_are_kept_and_let_go(path: Path, index: Index) -> None:
     assert reopened(path, again).pins == pins[1:]
 
 
-def test_an_index_of_version_1_is_taken_over_whole(path: Path, index: Index) -> None:
-    index.write([BLOB, tag("3", A), grant(A)])
-    index.close()
+OF_2 = """
+CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used REAL NOT NULL, document TEXT);
+CREATE TABLE tags (reference TEXT PRIMARY KEY, digest TEXT NOT NULL, descriptor TEXT NOT NULL, checked REAL NOT NULL, etag TEXT);
+CREATE INDEX tags_by_digest ON tags (digest);
+CREATE TABLE grants (digest TEXT NOT NULL, kind TEXT NOT NULL, upstream TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (digest, kind, upstream, name));
+CREATE TABLE pins (what TEXT PRIMARY KEY);
+PRAGMA user_version = 2;
+"""  # noqa: E501
+"""As version 2 wrote it."""
+
+BEFORE = {1: "DROP TABLE pins; PRAGMA user_version = 1;", 2: ""}
+"""What version 2 did not have, or had, that an earlier one had not."""
+
+
+@pytest.mark.parametrize("version", BEFORE)
+def test_an_index_of_an_earlier_version_is_taken_over_but_for_its_lists(
+    path: Path, version: int
+) -> None:
     connection = sqlite3.connect(path)
-    connection.executescript("DROP TABLE pins; PRAGMA user_version = 1")
+    connection.executescript(OF_2 + BEFORE[version])
+    document = '{"children":[],"filters":null,"media_type":"m","next_page":null}'
+    connection.execute("INSERT INTO blobs VALUES (?, ?, ?, ?)", (A, 1, 1000.0, document))
+    image, target = tag("3", A), DESCRIPTOR.dump(tag("3", A).descriptor)
+    repository = '"repository":{"authority":null,"name":"library/alpine","upstream":"docker.io"}'
+    keys = (
+        REFERENCE.dump(image.reference),
+        f'{{"_type":"TagsRef","last":null,"n":null,{repository}}}',
+        f'{{"_type":"ReferrersRef","artifact_type":null,"digest":"{A}",{repository}}}',
+    )
+    for key in keys:
+        row = (key, A, target, 1000.0, TEXT.dump('"e"'))
+        connection.execute("INSERT INTO tags VALUES (?, ?, ?, ?, ?)", row)
+    connection.execute("INSERT INTO grants VALUES (?, 'blob', 'docker.io', 'library/alpine')", (A,))
+    connection.commit()
     connection.close()
     again = open_index(path)
     assert not again.renewed
-    assert again.load() == Held([BLOB], [tag("3", A)], [grant(A)], 0)
-    again.write([PinStored(TagRef(ALPINE, "3"))])
-    assert reopened(path, again).pins == [PinStored(TagRef(ALPINE, "3"))]
+    assert again.load() == Held([BLOB], [image], [grant(A)], 0)
+    listing = TagStored(ReferrersRef(ALPINE, A), image.descriptor, 1.0, None, Listed("x", "y"))
+    again.write([PinStored(TagRef(ALPINE, "3")), listing])
+    held = reopened(path, again)
+    assert held.pins == [PinStored(TagRef(ALPINE, "3"))]
+    assert held.tags == [image, listing]

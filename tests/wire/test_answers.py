@@ -12,13 +12,13 @@ from distcache.core.oci import (
     Content,
     Descriptor,
     Digest,
-    Document,
     Kind,
+    Listed,
     ReferrersRef,
     TagRef,
     TagsRef,
 )
-from distcache.core.pull import Catalog, Method, Pull, Span
+from distcache.core.pull import ByDigest, Catalog, Method, Pull, Span
 from distcache.wire.answers import Answer, answer, cache_status, reply
 from distcache.wire.replies import PING, Reply, refusal
 from tests.wire.samples import BLOB, DIGEST, GET_BLOB, MANIFEST, NOON, REPOSITORY
@@ -145,17 +145,54 @@ def test_cache_status(decision: Decision, expected: str) -> None:
 def test_the_next_page_is_on_our_own_path(
     target: str, namespace: str | None, expected: str
 ) -> None:
-    head = AnswerHead(200, HIT, 9, document=Document("application/json", (), "n=2&last=x"))
+    head = AnswerHead(200, HIT, tags=("a", "x"), more=True)
     assert headers(head, evolve(GET_TAGS, namespace=namespace), target)["Link"] == expected
 
 
+def test_a_list_of_tags_is_written_with_its_repository_s_own_name() -> None:
+    head = AnswerHead(200, HIT, tags=("1", "1.2"), age=5)
+    said = answer(head, GET_TAGS, "/v2/alpine/tags/list", NOON)
+    assert said.body == b'{"name":"library/alpine","tags":["1","1.2"]}\n'
+    assert fields(said)["Content-Length"] == str(len(said.body))
+    assert fields(said)["Content-Type"] == "application/json"
+    assert fields(said)["Age"] == "5"
+    assert not {"Link", "ETag", "Docker-Content-Digest"} & fields(said).keys()
+    assert fields(answer(head, evolve(GET_TAGS, method=Method.HEAD), "/", NOON)) == fields(said)
+
+
+def test_an_empty_page_of_tags_is_a_list_all_the_same() -> None:
+    said = answer(AnswerHead(200, HIT, tags=()), GET_TAGS, "/v2/alpine/tags/list?n=0", NOON)
+    assert said.body == b'{"name":"library/alpine","tags":[]}\n'
+    assert "Link" not in fields(said)
+
+
 def test_referrers_tell_which_filters_were_applied() -> None:
-    document = Document(OCI_INDEX, filters="artifactType")
     pull = Pull(Method.GET, ReferrersRef(REPOSITORY, DIGEST, "a/b"))
-    said = headers(AnswerHead(200, HIT, 9, INDEX, document=document), pull)
+    listed = Listed(filters="artifactType")
+    said = headers(AnswerHead(200, HIT, 9, INDEX, listed=listed), pull)
     assert said["OCI-Filters-Applied"] == "artifactType"
     assert said["Content-Type"] == OCI_INDEX
     assert "Link" not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "artifact_type", "namespace", "query"),
+    [
+        ("https://up/v2/x/referrers/d?next=a%2Fb", None, None, "next=a%2Fb"),
+        ("https://up/x?artifactType=a%2Fb&p=2", "a/b", None, "artifactType=a%2Fb&p=2"),
+        ("https://up/x?p=2&ns=other", "a/b", "ghcr.io", "artifactType=a%2Fb&p=2&ns=ghcr.io"),
+        ("https://up/x?artifactType=a%2Fb", "a/b", None, None),
+        ("https://up/x", None, None, None),
+    ],
+)
+def test_the_next_page_of_referrers_is_asked_for_with_upstream_s_own_words(
+    url: str, artifact_type: str | None, namespace: str | None, query: str | None
+) -> None:
+    pull = Pull(Method.GET, ReferrersRef(REPOSITORY, DIGEST, artifact_type), namespace=namespace)
+    head = AnswerHead(200, HIT, 9, INDEX, listed=Listed(next_page=url))
+    said = headers(head, pull, "/v2/x/referrers/d?p=1")
+    link = f'</v2/x/referrers/d?{query}>; rel="next"'
+    assert said.get("Link") == (None if query is None else link)
 
 
 def test_a_catalog_goes_on_after_its_last_repository() -> None:
@@ -185,14 +222,30 @@ NASTY = st.sampled_from(["a\r\nX: y", "a\nb", "a\x00", "\u00e9", "a>b", "ok", ""
 )
 
 
-@given(NASTY, NASTY, NASTY, NASTY, NASTY, st.sampled_from([200, 206, 304, 416]))
+TARGETS = st.sampled_from([GET_BLOB.target, TagsRef(REPOSITORY), Catalog(1)]) | NASTY.map(
+    lambda kind: ReferrersRef(REPOSITORY, DIGEST, kind)
+)
+
+
+@given(NASTY, NASTY, NASTY, NASTY, NASTY, TARGETS, st.sampled_from([200, 206, 304, 416]))
 def test_no_value_can_split_the_header(
-    media_type: str, namespace: str, next_page: str, filters: str, target: str, status: int
+    media_type: str,
+    namespace: str,
+    next_page: str,
+    filters: str,
+    target: str,
+    asked: ReferrersRef | TagsRef | Catalog | ByDigest,
+    status: int,
 ) -> None:
     described = Descriptor(Content(Kind.BLOB, Digest(media_type)), 1, media_type)
-    document = Document(media_type, (), next_page, filters)
-    head = AnswerHead(status, HIT, 1, described, 1, Span(0, 1), document=document)
-    for name, value in answer(head, evolve(GET_BLOB, namespace=namespace), target, NOON).headers:
+    listed = Listed(filters, f"https://up/?{next_page}")
+    head = AnswerHead(status, HIT, 1, described, 1, Span(0, 1), listed=listed, more=True)
+    if isinstance(asked, TagsRef):
+        head = evolve(head, tags=(next_page,))
+    elif isinstance(asked, Catalog):
+        head = evolve(head, repositories=(next_page,))
+    pull = Pull(Method.GET, asked, namespace=namespace)
+    for name, value in answer(head, pull, target, NOON).headers:
         text = value.decode("ascii")
         assert text.isprintable(), name
         assert text.strip(), name

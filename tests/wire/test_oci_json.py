@@ -28,6 +28,7 @@ from distcache.wire.oci_json import (
     load,
     parse_listing,
     parse_manifest,
+    tags_body,
 )
 from tests.wire.samples import DIGEST, LONG, OTHER, REPOSITORY
 
@@ -222,7 +223,7 @@ def test_no_json_is_too_odd(value: Any, content_type: str | None) -> None:
         assert len(contents) == len(set(contents))
         hash(document)
     for reference in (TAGS, REFERRERS):
-        parse_listing(body, content_type, reference, None, None)
+        parse_listing(body, content_type, reference)
 
 
 @given(st.binary(max_size=80))
@@ -231,34 +232,51 @@ def test_no_bytes_are_too_odd(body: bytes) -> None:
     parse_manifest(body, None)
 
 
+def tags(*names: str) -> Document:
+    return Document("application/json", (), names)
+
+
 @pytest.mark.parametrize(
     ("body", "reference", "expected"),
     [
-        (b'{"name":"a","tags":["x"]}', TAGS, Document("application/json", (), "n=1")),
-        (b'{"name":"a","tags":null}', TAGS, Document("application/json", (), "n=1")),
-        (b'{"name":"a","tags":[]}', TAGS, Document("application/json", (), "n=1")),
+        (b'{"name":"a","tags":["x"]}', TAGS, tags("x")),
+        (b'{"name":"a","tags":["x","W","x","1"]}', TAGS, tags("1", "W", "x")),
+        (b'{"name":"a","tags":["x","no tag","","-x"]}', TAGS, tags("x")),
+        (b'{"name":"a","tags":null}', TAGS, tags()),
+        (b'{"name":"a","tags":[]}', TAGS, tags()),
+        (b'{"tags":["b"]}\n{"tags":null} \r\n\t{"tags":["a","b"]}\n', TAGS, tags("a", "b")),
+        (b'{"tags":["b"]}{"tags":["a"]}', TAGS, tags("a", "b")),
+        (b'{"tags":["b"]}{"tags":["a"', TAGS, None),
+        (b'{"tags":["b"]},{"tags":["a"]}', TAGS, None),
+        (b'{"tags":["b"]}[]', TAGS, None),
+        (b'{"tags":["b"]}{}', TAGS, None),
+        (b'{"tags":["b"],"x":NaN}', TAGS, None),
+        (b'{"tags":["\xff"]}', TAGS, None),
+        (b" ", TAGS, None),
+        (b"", TAGS, None),
         (b'{"name":"a","tags":[5]}', TAGS, None),
         (b'{"name":"a","tags":"x"}', TAGS, None),
         (b'{"name":"a"}', TAGS, None),
         (b"[]", TAGS, None),
-        (b'{"manifests":[]}', REFERRERS, Document(OCI_INDEX, (), "n=1")),
+        (b'{"manifests":[]}', REFERRERS, Document(OCI_INDEX)),
+        (b'{"manifests":[]}{"manifests":[]}', REFERRERS, None),
         (b'{"manifests":null}', REFERRERS, None),
         (b'{"errors":[]}', REFERRERS, None),
         (b"404 page not found", REFERRERS, None),
     ],
 )
 def test_listings(body: bytes, reference: Reference, expected: Document | None) -> None:
-    assert parse_listing(body, "application/json", reference, "n=1", None) == expected
+    assert parse_listing(body, "application/json", reference) == expected
 
 
 def test_referrers_are_manifests() -> None:
-    document = parse_listing(json.dumps(INDEX).encode(), OCI_INDEX, REFERRERS, None, "artifactType")
+    document = parse_listing(json.dumps(INDEX).encode(), OCI_INDEX, REFERRERS)
     child = Descriptor(Content(Kind.MANIFEST, OTHER), 9, OCI_MANIFEST)
-    assert document == Document(OCI_INDEX, (child,), None, "artifactType")
+    assert document == Document(OCI_INDEX, (child,))
 
 
 def test_a_tag_is_not_a_listing_of_tags() -> None:
-    assert parse_listing(b'{"tags":["x"]}', None, TagRef(REPOSITORY, "x"), None, None) is None
+    assert parse_listing(b'{"tags":["x"]}', None, TagRef(REPOSITORY, "x")) is None
 
 
 @given(st.text(max_size=30))
@@ -267,6 +285,10 @@ def test_errors_are_a_list_with_a_code_of_the_specification(message: str) -> Non
         "errors": [{"code": "NAME_INVALID", "message": message, "detail": {"Tag": "x"}}]
     }
     assert error_body(Code.DENIED, message).isascii()
+
+
+def test_a_list_of_tags_is_in_the_order_it_is_given() -> None:
+    assert tags_body("a/x", ("b", "a")) == b'{"name":"a/x","tags":["b","a"]}\n'
 
 
 def test_a_catalog_is_sorted() -> None:

@@ -13,7 +13,7 @@ from distcache.core.oci import (
     TagRef,
     TagsRef,
 )
-from distcache.core.pull import ByDigest, Catalog, Method, Pull, RangeSpec
+from distcache.core.pull import ByDigest, Catalog, Method, Page, Pull, RangeSpec
 from distcache.wire.headers import Headers
 from distcache.wire.replies import PING, ROOT, Reply
 from distcache.wire.routes import Router
@@ -82,8 +82,14 @@ def test_another_algorithm_than_sha256_is_legal() -> None:
 def test_listings() -> None:
     a = Repository("docker.io", "a/b")
     assert pull("/v2/a/b/tags/list").target == TagsRef(a)
-    assert pull("/v2/a/b/tags/list?n=0&last=x%2By").target == TagsRef(a, 0, "x+y")
+    page = pull("/v2/a/b/tags/list?n=0&last=x%2By")
+    assert (page.target, page.page) == (TagsRef(a), Page(0, "x+y"))
+    assert pull("/v2/a/b/manifests/x?n=5&last=y").page == Page()
     assert pull(f"/v2/a/b/referrers/{DIGEST}").target == ReferrersRef(a, DIGEST)
+    link = f"/v2/a/b/referrers/{DIGEST}?artifactType=t&next=a%2Fb&p=&ns=docker.io"
+    assert pull(link).target == ReferrersRef(
+        Repository("docker.io", "a/b"), DIGEST, "t", "next=a%2Fb&p="
+    )
     assert pull(f"/v2/a/b/referrers/{DIGEST}?artifactType=a%2Fb").target == ReferrersRef(
         a, DIGEST, "a/b"
     )
@@ -352,3 +358,21 @@ def test_every_name_comes_back_as_asked(parts: list[str]) -> None:
     for ending, content in ((f"blobs/{DIGEST}", BLOB), (f"manifests/{DIGEST}", MANIFEST)):
         asked = pull(f"/v2/{name}/{ending}").target
         assert asked == ByDigest(Repository("docker.io", name), content)
+
+
+@given(
+    st.sampled_from([b"GET", b"HEAD"]),
+    st.sampled_from([f"/v2/a/blobs/{DIGEST}", f"/v2/a/manifests/{DIGEST}", "/v2/a/tags/list"]),
+    st.lists(st.sampled_from([b"bytes=0-1", b"bytes=5-", b"bytes=0-1,3-4", b"x"]), max_size=2),
+    st.lists(st.sampled_from([b"bytes=0-1", b"bytes=-3", b"bytes=9-2"]), max_size=2),
+)
+def test_the_part_asked_for_before_does_not_matter(
+    method: bytes, path: str, before: list[bytes], wanted: list[bytes]
+) -> None:
+    def asked(router: Router, parts: list[bytes]) -> Pull | Reply:
+        fields = ((b"host", b"h"), *((b"range", part) for part in parts))
+        return router.route(method, path.encode(), fields, b"1.1")
+
+    router = Router(SITES, "docker.io")
+    asked(router, before)
+    assert asked(router, wanted) == asked(Router(SITES, "docker.io"), wanted)

@@ -395,6 +395,14 @@ def test_no_bytes_are_too_odd(raw: bytes) -> None:
     story([raw] if raw else [])
 
 
+@pytest.mark.parametrize("cut", range(1, 5))
+def test_line_ends_before_a_request_are_passed_over_wherever_they_are_cut(cut: int) -> None:
+    wire = fed((b"\r\n\r\n" + GET)[:cut])
+    assert wire.next() is Signal.NEED_DATA
+    wire.receive((b"\r\n\r\n" + GET)[cut:])
+    assert isinstance(wire.next(), Request)
+
+
 def test_head_of_a_later_http_is_refused_without_a_body() -> None:
     """The refusal's own body once broke the connection's framing."""
     wire = fed(b"HEAD /v2/ HTTP/2.0\r\nHost: h\r\n\r\n")

@@ -22,12 +22,13 @@ from distcache.wire.challenge import Credentials
 from distcache.wire.headers import Headers
 from distcache.wire.outgoing import USER_AGENT, HttpRequest
 from distcache.wire.sites import UpstreamSite
-from distcache.wire.upstream import ALL_MANIFESTS, CODED, filters, head, next_page, request
+from distcache.wire.upstream import ALL_MANIFESTS, CODED, head, request
 from distcache.wire.urls import Url
 from tests.wire.samples import BLOB, DIGEST, HUB, LOCAL, MANIFEST, NOON, OTHER, REPOSITORY
 
 CREDENTIALS = Credentials("alice", "s3cret")
 GET_BLOB = UpstreamRequest(Method.GET, REPOSITORY, BLOB)
+GET_TAGS = UpstreamRequest(Method.GET, Repository("docker.io", "a"), TagsRef(REPOSITORY))
 CDN = Location("https://cdn.example.com/x?sig=a%2Fb", same_origin=False)
 
 
@@ -46,7 +47,6 @@ def fields(asked: UpstreamRequest) -> dict[str, str]:
         (MANIFEST, f"manifests/{DIGEST}"),
         (TagRef(REPOSITORY, "3.20"), "manifests/3.20"),
         (TagsRef(REPOSITORY), "tags/list"),
-        (TagsRef(REPOSITORY, 0, "a&b"), "tags/list?n=0&last=a%26b"),
         (ReferrersRef(REPOSITORY, DIGEST), f"referrers/{DIGEST}"),
         (
             ReferrersRef(REPOSITORY, DIGEST, "application/x+y"),
@@ -139,11 +139,14 @@ def test_authorization_stays_within_the_origin() -> None:
 
 
 def got(
-    status: int, *headers: tuple[str, str], method: Method = Method.GET, site: UpstreamSite = HUB
+    status: int,
+    *headers: tuple[str, str],
+    method: Method = Method.GET,
+    site: UpstreamSite = HUB,
+    asked: UpstreamRequest = GET_BLOB,
 ) -> UpstreamHead:
-    asked = request(site, UpstreamRequest(method, REPOSITORY, BLOB), None)
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    return head(site, asked, status, raw, NOON)
+    return head(site, request(site, evolve(asked, method=method), None), status, raw, NOON)
 
 
 def test_a_whole_body() -> None:
@@ -287,34 +290,57 @@ def test_a_limit_says_how_long() -> None:
     assert got(429, ("Retry-After", "Sun, 06 Nov 1994 08:50:37 GMT")).retry_after == 60
 
 
+HERE = "https://registry-1.docker.io"
+
+
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        (['</v2/a/tags/list?n=2&last=x>; rel="next"'], "n=2&last=x"),
-        (["</v2/a/tags/list?last=a%2Fb>; rel=next"], "last=a%2Fb"),
-        (['<https://elsewhere.io/v2/a/tags/list?last=x&n=2>;title="a,b" ; Rel="x NEXT"'],
-         "last=x&n=2"),
-        (['</p?n=1>; rel="prev", </p?n=2>; rel="next"'], "n=2"),
-        (['</p?n=1>; rel="prev"', '</p?n=2>; rel="next"'], "n=2"),
+        (['</v2/a/tags/list?n=2&last=x>; rel="next"'], f"{HERE}/v2/a/tags/list?n=2&last=x"),
+        (["<?next_page=opaque%3D>; rel=next"], f"{HERE}/v2/a/tags/list?next_page=opaque%3D"),
+        ([f'<{HERE}/p>;title="a,b" ; Rel="x NEXT"'], f"{HERE}/p"),
+        (['</p?n=1>; rel="prev", </p?n=2>; rel="next"'], f"{HERE}/p?n=2"),
+        (['</p?n=1>; rel="prev"', '</p?n=2>; rel="next"'], f"{HERE}/p?n=2"),
         (['</p?n=1>; rel="prev"'], None),
         (["</p?n=1>"], None),
-        (['</p>; rel="next"'], None),
         (['/p?n=1; rel="next"'], None),
-        (['</p?next_page=opaque&n=2>; rel="next"'], None),
-        (['</p?n=2&last=a%0d%0aX>; rel="next"'], "n=2&last=a%0D%0AX"),
         ([], None),
     ],
 )  # fmt: skip
-def test_the_next_page_is_a_query_that_we_can_ask_for(
-    lines: list[str], expected: str | None
-) -> None:
-    assert next_page([(b"Link", line.encode()) for line in lines]) == expected
+def test_the_next_page_is_where_the_link_leads(lines: list[str], expected: str | None) -> None:
+    said = got(200, *(("Link", line) for line in lines), asked=GET_TAGS).next_page
+    assert said == (None if expected is None else Location(expected, True))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://elsewhere.io/v2/a/tags/list?n=2",
+        "http://registry-1.docker.io/v2/a/tags/list?n=2",
+        "https://registry-1.docker.io:444/",
+        "ftp://x/",
+        "https://[",
+        "/a\tb",
+    ],
+)
+def test_a_next_page_elsewhere_is_not_allowed(link: str) -> None:
+    said = got(200, ("Link", f'<{link}>; rel="next"'), asked=GET_TAGS).next_page
+    assert said is not None
+    assert not said.allowed
+
+
+def test_pages_of_a_list_that_was_redirected_are_where_it_was_found() -> None:
+    there = evolve(GET_TAGS, location=Location("https://cdn.io/tags", same_origin=False))
+    said = got(200, ("Link", '<?p=2>; rel="next"'), asked=there).next_page
+    assert said == Location("https://cdn.io/tags?p=2", same_origin=False)
+    home = got(200, ("Link", f'<{HERE}/p>; rel="next"'), asked=there).next_page
+    assert home == Location(f"{HERE}/p", same_origin=True)
 
 
 def test_filters() -> None:
-    assert filters([(b"OCI-Filters-Applied", b"artifactType")]) == "artifactType"
-    assert filters([(b"oci-filters-applied", b"\xe9")]) is None
-    assert filters([]) is None
+    assert got(200, ("OCI-Filters-Applied", "artifactType")).filters == "artifactType"
+    assert got(200, ("oci-filters-applied", "\xe9")).filters is None
+    assert got(200).filters is None
 
 
 NAMES = [b"content-length", b"content-range", b"location", b"link", b"www-authenticate", b"etag"]
@@ -349,5 +375,8 @@ def test_no_head_is_too_odd(status: int, headers: Headers, method: Method) -> No
     hash(said)
     if said.location is not None:
         sent(evolve(GET_BLOB, location=said.location))
-    next_page(headers)
-    filters(headers)
+    if said.next_page is not None:
+        hash(said.next_page)
+        if said.next_page.allowed:
+            tags = UpstreamRequest(Method.GET, REPOSITORY, TagsRef(REPOSITORY))
+            assert sent(evolve(tags, location=said.next_page)).url.origin == HUB.url.origin

@@ -59,7 +59,8 @@ TRANSITIONS = {
 @frozen(slots=False)
 class Call:
     """`fetch` is the request under way, `token` the key its bearer token has, or will have.
-    `challenges`, `hops` and `resent` bound the detours, `mirror` is who is asked."""
+    `challenges`, `hops` and `resent` bound the detours, `mirror` is who is asked. `page`: a
+    further page of a list, which only who gave the one before has."""
 
     method: Method
     repository: Repository
@@ -76,6 +77,7 @@ class Call:
     hops: int = 0
     resent: bool = False
     mirror: int | None = None
+    page: Location | None = None
 
 
 Verdict = UpstreamHead | Failure | None
@@ -85,7 +87,7 @@ Verdict = UpstreamHead | Failure | None
 def start(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     """Begin; a failure when it is known at once that it cannot succeed."""
     assert owner not in state.calls, owner
-    if call.repository.authority is None:
+    if call.repository.authority is None and call.page is None:
         first = mirrors.first(state, call.repository.upstream, now)
         call = evolve(call, mirror=first)
     failure = _send(state, owner, call, now)
@@ -243,7 +245,7 @@ def _challenged(
     if challenge is None or refused:
         return Failure(status=401)
     state.schemes[call.repository, call.mirror] = challenge
-    call = evolve(call, challenges=call.challenges + 1, location=None)
+    call = evolve(call, challenges=call.challenges + 1, location=call.page)
     return _detour(state, owner, call, now)
 
 
@@ -293,6 +295,8 @@ def _next(state: State, owner: Owner, failure: Failure, now: Time) -> Failure | 
     assert call.mirror is not None
     if not failure.definite:
         mirrors.failed(state, upstream, call.mirror, now, failure.retry_after)
+    if call.page is not None:
+        return failure
     if call.fetch is not None:
         state.fetches.pop(call.fetch, None)
         state.emit(CancelFetch(call.fetch))

@@ -63,7 +63,9 @@ class Limits:
     manifest: int = 4 * 1024 * 1024
     """Largest manifest, bytes: what the distribution-spec asks registries to take."""
     listing: int = 32 * 1024 * 1024
-    """Largest tags or referrers page, bytes."""
+    """Largest list, bytes: of tags with all its pages, of referrers one page."""
+    pages: int = 1000
+    """So many pages of a list of tags are followed: registries give 100 tags or more with each."""
     redispatch: int = 4
     """How often one pull may be decided anew because the ground shifted under it."""
 

@@ -12,6 +12,7 @@ from . import (
     fills,
     freshness,
     grants,
+    listings,
     pings,
     problems,
     quota,
@@ -24,9 +25,19 @@ from .effects import AnswerHead, Code, Finish, Problem, Respond
 from .exchanges import Exchange
 from .fills import Fill
 from .grants import OCTETS
-from .oci import Content, Descriptor, Digest, Document, Kind, Reference, Repository, Time
+from .oci import (
+    Content,
+    Descriptor,
+    Digest,
+    Kind,
+    Listed,
+    Reference,
+    Repository,
+    TagsRef,
+    Time,
+)
 from .problems import Failure
-from .pull import ByDigest, Catalog, Method, Ping
+from .pull import ByDigest, Catalog, Method, Page, Ping
 from .state import Look, News, Relay, State
 from .tags import TagState
 from .values import evolve
@@ -47,6 +58,8 @@ def look(state: State, number: int, now: Time) -> None:
         _ping(state, number, x, target, now)
     elif isinstance(target, ByDigest):
         _content(state, number, x, target.repository, target.content, now)
+    elif x.descriptor is not None and isinstance(target, TagsRef):
+        _tags(state, number, x, target, x.descriptor.content, now)
     elif x.descriptor is not None:
         _content(state, number, x, target.repository, x.descriptor.content, now)
     else:
@@ -175,6 +188,29 @@ def _spared(state: State, number: int, x: Exchange, reference: Reference, now: T
     return True
 
 
+def _tags(
+    state: State, number: int, x: Exchange, target: TagsRef, content: Content, now: Time
+) -> None:
+    """The page that is wanted of a list that is held whole."""
+    blob, fill = blobs.stored(state, content), state.fills.get(content)
+    document = fill.document if fill is not None else None
+    if blob is not None:
+        blobs.touch(state, content.digest, now)
+        document = blob.document
+    if document is None or document.tags is None:
+        problem = _told(problems.UNKEPT, target.repository, target)
+        _refuse(state, number, x, problem, now, problems.UNKEPT)
+        return
+    names, more = listings.part(document.tags, x.pull.page)
+    # What is held although it could not be confirmed came for an earlier pull.
+    came = blob is None and not x.stale
+    stored = came and fill is not None and fills.kept(state, content, fill)
+    head = AnswerHead(
+        200, _decision(state, x, now, stored=stored), age=_age(x, now), tags=names, more=more
+    )
+    _complete(state, number, x, head, now)
+
+
 def _content(
     state: State, number: int, x: Exchange, repository: Repository, content: Content, now: Time
 ) -> None:
@@ -199,6 +235,10 @@ def _content(
     if may and fill is not None and fill.right:
         joined = fills.join(state, number, repository, content, now)
         _await(state, number, x, joined, content, now)
+        return
+    if content.kind is Kind.LISTING:
+        problem = _told(problems.UNKEPT, repository, content)
+        _refuse(state, number, x, problem, now, problems.UNKEPT)
         return
     bodiless = _bodiless(x, content)
     if may and bodiless and _serve_described(state, number, x, now):
@@ -256,8 +296,7 @@ def _serve_stored(
     blobs.touch(state, content.digest, now)
     kind = blob.document.media_type if blob.document and content.kind is not Kind.BLOB else OCTETS
     descriptor = Descriptor(content, blob.size, kind)
-    document = blob.document if content.kind is Kind.LISTING else None
-    _answer(state, number, x, descriptor, document, now, reading=content.digest)
+    _answer(state, number, x, descriptor, now, reading=content.digest)
 
 
 def _serve_described(state: State, number: int, x: Exchange, now: Time) -> bool:
@@ -265,7 +304,7 @@ def _serve_described(state: State, number: int, x: Exchange, now: Time) -> bool:
     descriptor = x.probed or x.descriptor
     if descriptor is None or descriptor.size is None or not descriptor.media_type or x.stale:
         return False
-    _answer(state, number, x, descriptor, None, now)
+    _answer(state, number, x, descriptor, now)
     return True
 
 
@@ -283,8 +322,7 @@ def _serve_filling(state: State, number: int, x: Exchange, key: Content | Relay,
     kind = document.media_type if document else OCTETS
     descriptor = Descriptor(content, fill.size, kind)
     x = evolve(x, on=key, fwd_status=x.fwd_status or fill.status)
-    listing = document if content.kind is Kind.LISTING else None
-    _answer(state, number, x, descriptor, listing, now, stored=fills.kept(state, key, fill))
+    _answer(state, number, x, descriptor, now, stored=fills.kept(state, key, fill))
     served = state.exchanges.get(number)
     if not isinstance(key, Relay) or served is None or fill.right:
         return
@@ -303,7 +341,6 @@ def _answer(
     number: int,
     x: Exchange,
     descriptor: Descriptor,
-    document: Document | None,
     now: Time,
     *,
     stored: bool = False,
@@ -318,8 +355,8 @@ def _answer(
         _decision(state, x, now, stored=stored),
         size,
         descriptor,
-        age=None if x.checked is None else int(freshness.age(x.checked, now)),
-        document=document,
+        age=_age(x, now),
+        listed=_listed(state, x) if descriptor.content.kind is Kind.LISTING else None,
     )
     if conditions.not_modified(pull.if_none_match, digest):
         _complete(state, number, x, evolve(head, status=304, length=0), now)
@@ -343,6 +380,17 @@ def _answer(
     state.emit(Respond(number, head))
     exchanges.answered(state, number, x, first, stop, reading)
     exchanges.pump(state, number, now)
+
+
+def _age(x: Exchange, now: Time) -> int | None:
+    return None if x.checked is None else int(freshness.age(x.checked, now))
+
+
+def _listed(state: State, x: Exchange) -> Listed | None:
+    """What came with the list under this pull's own reference, whoever else's bytes it shares."""
+    target = x.pull.target
+    tag = None if isinstance(target, ByDigest | Catalog | Ping) else state.tags.get(target)
+    return None if tag is None else tag.listed
 
 
 def _complete(state: State, number: int, x: Exchange, head: AnswerHead, now: Time) -> None:
@@ -402,15 +450,10 @@ def _ping(state: State, number: int, x: Exchange, target: Ping, now: Time) -> No
 
 def _catalog(state: State, number: int, x: Exchange, target: Catalog, now: Time) -> None:
     held = {r for holders in state.grants.values() for r in holders if r.authority is None}
-    names = sorted({_name(state, r) for r in held})
-    after = [n for n in names if target.last is None or n > target.last]
+    names = tuple(sorted({_name(state, r) for r in held}))
     count = CATALOG_PAGE if target.n is None else target.n
-    head = AnswerHead(
-        200,
-        _decision(state, x, now, stored=False),
-        repositories=tuple(after[:count]),
-        more=0 < count < len(after),
-    )
+    page, more = listings.part(names, Page(count, target.last))
+    head = AnswerHead(200, _decision(state, x, now, stored=False), repositories=page, more=more)
     _complete(state, number, x, head, now)
 
 

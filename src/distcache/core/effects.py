@@ -12,7 +12,7 @@ from attrs import frozen
 from .decision import Decision
 from .events import Challenge, Held, Location
 from .inventory import Record
-from .oci import Content, Descriptor, Digest, Document, Reference, Repository, Secret
+from .oci import Content, Descriptor, Digest, Listed, Reference, Repository, Secret
 from .pull import Method, Ping, Span
 
 
@@ -118,9 +118,9 @@ class Problem:
 class AnswerHead:
     """The head of an answer. `length` is Content-Length, None: chunked. `span` with `size` make
     Content-Range on 206; `size` alone on 416. `descriptor` gives digest, entity-tag and type.
-    `document` carries paging and filters of a listing. `repositories` is a catalog's whole
-    answer, with `more` when another page follows. `age` in seconds since upstream last
-    confirmed it."""
+    `listed` is what upstream said with a list whose bytes follow. `repositories` or `tags` are a
+    catalog's or a list of tags' whole answer, with `more` when another page follows. `age` in
+    seconds since upstream last confirmed it."""
 
     status: int
     decision: Decision
@@ -130,8 +130,9 @@ class AnswerHead:
     span: Span | None = None
     problem: Problem | None = None
     age: int | None = None
-    document: Document | None = None
+    listed: Listed | None = None
     repositories: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
     more: bool = False
 
 

@@ -93,7 +93,8 @@ class UpstreamHead:
 
     `length` is Content-Length (None: not announced), `start` the first byte's offset in the
     whole content (from Content-Range, 0 without), `size` the whole content's size when known,
-    `retry_after` seconds."""
+    `retry_after` seconds. `filters` is OCI-Filters-Applied; `next_page` where `Link: rel="next"`
+    leads, not allowed when that is another origin."""
 
     status: int
     length: int | None = None
@@ -106,6 +107,8 @@ class UpstreamHead:
     location: Location | None = None
     retry_after: int | None = None
     quota: Quota | None = None
+    filters: str | None = None
+    next_page: Location | None = None
 
 
 @frozen

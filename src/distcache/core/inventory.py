@@ -7,7 +7,17 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from .oci import Content, Descriptor, Digest, Document, Reference, Repository, TagRef, Time
+from .oci import (
+    Content,
+    Descriptor,
+    Digest,
+    Document,
+    Listed,
+    Reference,
+    Repository,
+    TagRef,
+    Time,
+)
 
 
 @frozen
@@ -37,12 +47,13 @@ class BlobDropped:
 @frozen
 class TagStored:
     """What a reference resolved to when upstream last confirmed it at `checked`. `etag` is
-    upstream's, where it names no digest."""
+    upstream's, where it names no digest; `listed` what else came with a list."""
 
     reference: Reference
     descriptor: Descriptor
     checked: Time
     etag: str | None = None
+    listed: Listed | None = None
 
 
 @frozen

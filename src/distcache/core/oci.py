@@ -74,20 +74,20 @@ class TagRef:
 
 @frozen
 class TagsRef:
-    """One page of `tags/list` (distribution-spec, Listing Tags)."""
+    """All tags of a repository (distribution-spec, Listing Tags)."""
 
     repository: Repository
-    n: int | None = None
-    last: str | None = None
 
 
 @frozen
 class ReferrersRef:
-    """The referrers of a manifest (distribution-spec, Listing Referrers)."""
+    """The referrers of a manifest (distribution-spec, Listing Referrers). `page`: what else the
+    query says, in upstream's own words, where they are a list's further pages."""
 
     repository: Repository
     digest: Digest
     artifact_type: str | None = None
+    page: str | None = None
 
 
 Reference = TagRef | TagsRef | ReferrersRef
@@ -107,11 +107,18 @@ class Descriptor:
 class Document:
     """A parsed manifest or listing: what the cache must know of its bytes, and no more.
 
-    `children` are what it names (config, layers, manifests), not its `subject`.
-    `next_page` is the query string of upstream's `Link: rel="next"`; `filters` the value of
-    `OCI-Filters-Applied`."""
+    `children` are what it names (config, layers, manifests), not its `subject`. `tags` is what
+    a list of tags says, each once and in order; None: it is no such list."""
 
     media_type: str
     children: tuple[Descriptor, ...] = ()
-    next_page: str | None = None
+    tags: tuple[str, ...] | None = None
+
+
+@frozen
+class Listed:
+    """What came with a list under one reference and is not in its bytes: the value of
+    OCI-Filters-Applied, and the URL of upstream's `Link: rel="next"`."""
+
     filters: str | None = None
+    next_page: str | None = None

@@ -46,6 +46,8 @@ NOT_A_DOCUMENT = Failure(fault="something that is not a manifest or listing")
 NOT_ASKED = Failure(fault="nothing, being not asked")
 """The cache has been taken offline meanwhile."""
 NO_TOKEN = Failure(fault="neither a token nor a refusal")
+INCOMPLETE = Failure(fault="a list whose pages cannot all be had")
+UNKEPT = Failure(fault="a list that cannot be kept")
 WRONG_RANGE = Failure(fault="another range than asked for")
 
 

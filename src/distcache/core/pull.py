@@ -49,6 +49,14 @@ class Catalog:
 
 
 @frozen
+class Page:
+    """The part of a list that is wanted: `n` of it at most, all after `last`."""
+
+    n: int | None = None
+    last: str | None = None
+
+
+@frozen
 class Ping:
     """`/v2/` of an upstream where the client's own authority counts."""
 
@@ -73,7 +81,7 @@ class Pull:
 
     `chunked` says whether this client understands chunked coding (HTTP/1.1); `namespace` is
     the `ns` query parameter, to be answered in OCI-Namespace. `authority` exactly where the
-    target's repository carries one."""
+    target's repository carries one. `page` counts for a list of tags."""
 
     method: Method
     target: Reference | ByDigest | Catalog | Ping
@@ -83,6 +91,7 @@ class Pull:
     chunked: bool = True
     namespace: str | None = None
     authority: Authority | None = None
+    page: Page = Page()
 
 
 def digest_of_etag(tag: str) -> Digest:

@@ -3,20 +3,22 @@
 UNKNOWN has no record. One check serves all who wait. A tag is asked by HEAD, its digest is
 the validator; where HEAD is refused or names no digest, and for listings, by GET. What cannot
 be confirmed may still be used within `stale_if_error`, unless upstream's word was definite.
+What comes in counts when it is whole: until then the record stays what it was.
 """
 
 from enum import Enum
 
 from attrs import frozen
 
-from . import acceptance, blobs, calls, fills, freshness, grants, policy
+from . import acceptance, blobs, calls, fills, freshness, grants, listings, policy
 from .calls import Call
 from .effects import DiscardSpool, Journal, Medium, Spool
-from .events import UpstreamHead
+from .events import Location, UpstreamHead
 from .grants import UNHELPFUL
 from .inventory import TagDropped, TagStored
-from .oci import Content, Descriptor, Digest, Document, Kind, Reference, TagRef, Time
-from .problems import NOT_A_DOCUMENT, Failure
+from .listings import Coming
+from .oci import Content, Descriptor, Digest, Document, Kind, Listed, Reference, TagRef, Time
+from .problems import INCOMPLETE, NOT_A_DOCUMENT, Failure
 from .pull import Method
 from .state import Resolved, State
 from .tables import step
@@ -67,8 +69,9 @@ class Tag:
     """`descriptor` is what upstream last confirmed, at `checked`; `previous` what it resolved to
     before, and when that was confirmed, until the new content is stored: a registry may say
     that a tag has moved and then refuse to give what it has moved to. `journalled` is the time
-    of checking in the journal's record, if that has one. `until` ends GONE. `have` bytes of a
-    document are in so far. `waiters` wait while REVALIDATING."""
+    of checking in the journal's record, if that has one. `etag` and `listed` came with the
+    descriptor. `until` ends GONE. `coming` is what a check has brought so far, `waiters` wait
+    for it while REVALIDATING."""
 
     state: TagState
     descriptor: Descriptor | None = None
@@ -76,8 +79,9 @@ class Tag:
     previous: tuple[Descriptor, Time] | None = None
     journalled: Time | None = None
     etag: str | None = None
+    listed: Listed | None = None
     until: Time = 0.0
-    have: int = 0
+    coming: Coming | None = None
     waiters: tuple[int, ...] = ()
 
 
@@ -91,7 +95,8 @@ def lookup(state: State, reference: Reference, now: Time) -> Tag | None:
         return None
     ttl = state.config.upstreams[reference.repository.upstream].tag_ttl
     stays = policy.immutable(state, reference)
-    if tag.state is TagState.FRESH and not stays and not freshness.is_fresh(tag.checked, ttl, now):
+    fresh = stays or freshness.is_fresh(tag.checked, ttl, now)
+    if tag.state is TagState.FRESH and not (fresh and _to_be_had(state, tag)):
         tag = evolve(tag, state=step(TRANSITIONS, tag.state, TagInput.LAPSED))
         state.tags[reference] = tag
     return tag
@@ -120,26 +125,32 @@ def on_answer(state: State, reference: Reference, head: UpstreamHead, now: Time)
     call = state.calls[reference]
     asked, conditional = call.method, call.etag is not None
     if head.status == 200 and asked is Method.GET:
-        state.tags[reference] = evolve(tag, etag=head.etag)
+        coming = listings.begun(tag.coming or Coming(), reference, head)
+        state.tags[reference] = evolve(tag, coming=coming)
         return
     _give_up(state, reference)
     if head.status == 200 and head.digest is not None:
         content = Content(Kind.MANIFEST, head.digest)
-        _confirm(
-            state, reference, Descriptor(content, head.length, head.media_type or ""), now, 200
-        )
+        descriptor = Descriptor(content, head.length, head.media_type or "")
+        same = tag.descriptor is not None and tag.descriptor.content == content
+        _confirm(state, reference, descriptor, tag.etag if same else None, None, now, 200)
     elif head.status == 304 and tag.descriptor is not None and conditional:
-        _confirm(state, reference, tag.descriptor, now, 304)
+        _confirm(state, reference, tag.descriptor, tag.etag, tag.listed, now, 304)
     elif asked is Method.HEAD and head.status in (200, *UNHELPFUL):
         failure = _ask(state, reference, tag, Method.GET, now)
         if failure is not None:
             on_failed(state, reference, failure, now)
+    elif call.page is not None and head.status in (404, 410):
+        # The repository is there: it was when the page before came.
+        on_failed(state, reference, INCOMPLETE, now)
     else:
         on_failed(state, reference, Failure(head.status, retry_after=head.retry_after), now)
 
 
 def on_spooled(state: State, reference: Reference, length: int) -> None:
-    state.tags[reference] = evolve(state.tags[reference], have=length)
+    tag = state.tags[reference]
+    coming = evolve(tag.coming or Coming(), have=length)
+    state.tags[reference] = evolve(tag, coming=coming)
 
 
 def on_ended(
@@ -149,26 +160,30 @@ def on_ended(
     document: Document | None,
     now: Time,
 ) -> None:
-    """The document is there, and its digest with it."""
-    call = state.calls[reference]
+    """The document is there, and its digest with it; or a page of it, and the next is asked for."""
+    call = calls.ended(state, reference)
     assert call.spool is not None
-    calls.ended(state, reference)
+    coming = state.tags[reference].coming
+    assert coming is not None
     if digest is None or document is None:
         state.emit(DiscardSpool(call.spool))
         on_failed(state, reference, NOT_A_DOCUMENT, now)
         return
+    if coming.page is not None:
+        _turn_page(state, reference, call, coming, coming.page, now)
+        return
     kind = Kind.MANIFEST if isinstance(reference, TagRef) else Kind.LISTING
     content = Content(kind, digest)
-    size = state.tags[reference].have
-    fills.adopt(state, reference.repository, content, call.spool, document, size)
-    _confirm(state, reference, Descriptor(content, size, document.media_type), now, 200)
+    fills.adopt(state, reference.repository, content, call.spool, document, coming.have)
+    descriptor = Descriptor(content, coming.have, document.media_type)
+    _confirm(state, reference, descriptor, coming.etag, coming.listed, now, 200)
 
 
 def on_failed(state: State, reference: Reference, failure: Failure, now: Time) -> None:
     tag = state.tags[reference]
     _give_up(state, reference)
     waiters = tag.waiters
-    state.tags[reference] = evolve(tag, waiters=())
+    state.tags[reference] = evolve(tag, waiters=(), coming=None)
     if failure.absent:
         _absent(state, reference, now)
     else:
@@ -212,7 +227,14 @@ def evicted(state: State, digest: Digest) -> None:
 
 def restore(state: State, record: TagStored) -> None:
     checked = record.checked
-    tag = Tag(TagState.FRESH, record.descriptor, checked, journalled=checked, etag=record.etag)
+    tag = Tag(
+        TagState.FRESH,
+        record.descriptor,
+        checked,
+        journalled=checked,
+        etag=record.etag,
+        listed=record.listed,
+    )
     _point(state, record.reference, tag)
 
 
@@ -225,7 +247,7 @@ def forget(state: State, reference: Reference, put: TagInput) -> None:
     if after is TagState.UNKNOWN:
         del state.tags[reference]
     else:
-        state.tags[reference] = Tag(after, waiters=tag.waiters)
+        state.tags[reference] = Tag(after, coming=tag.coming, waiters=tag.waiters)
 
 
 def _ask(state: State, reference: Reference, tag: Tag, method: Method, now: Time) -> Failure | None:
@@ -239,6 +261,23 @@ def _ask(state: State, reference: Reference, tag: Tag, method: Method, now: Time
     return calls.start(state, reference, call, now)
 
 
+def _turn_page(
+    state: State, reference: Reference, call: Call, coming: Coming, page: Location, now: Time
+) -> None:
+    """Ask for the next page, which goes on in the same spool."""
+    assert call.spool is not None
+    failure: Failure | None = INCOMPLETE
+    if listings.may_follow(coming, page, call, state.limits):
+        method, repository, mirror = Method.GET, reference.repository, call.mirror
+        following = Call(
+            method, repository, reference, call.spool, location=page, mirror=mirror, page=page
+        )
+        failure = calls.start(state, reference, following, now)
+    if failure is not None:
+        state.emit(DiscardSpool(call.spool))
+        on_failed(state, reference, failure, now)
+
+
 def _give_up(state: State, reference: Reference) -> None:
     """The call is over, if there is one, and so is what it has brought so far."""
     call = state.calls.get(reference)
@@ -248,7 +287,13 @@ def _give_up(state: State, reference: Reference) -> None:
 
 
 def _confirm(
-    state: State, reference: Reference, descriptor: Descriptor, now: Time, status: int
+    state: State,
+    reference: Reference,
+    descriptor: Descriptor,
+    etag: str | None,
+    listed: Listed | None,
+    now: Time,
+    status: int,
 ) -> None:
     tag = state.tags[reference]
     after = step(TRANSITIONS, tag.state, TagInput.CONFIRMED)
@@ -257,12 +302,12 @@ def _confirm(
     if old is not None and not same and (previous is None or fills.held(state, old.content)):
         previous = (old, tag.checked)
     _unpoint(state, reference, tag)
-    _point(state, reference, Tag(after, descriptor, now, previous, tag.journalled, tag.etag))
+    _point(state, reference, Tag(after, descriptor, now, previous, tag.journalled, etag, listed))
     grants.grant(state, reference.repository, descriptor.content)
     if reference.repository.authority is not None:
         acceptance.accept(state, reference.repository, reference)
     due = tag.journalled is None or now - tag.journalled >= state.limits.used_resolution
-    if due or not same:
+    if due or not same or (etag, listed) != (tag.etag, tag.listed):
         _journal(state, reference)
     state.wake(tag.waiters, Resolved(descriptor, status))
 
@@ -285,6 +330,12 @@ def _failed(state: State, reference: Reference) -> None:
     else:
         after = step(TRANSITIONS, tag.state, TagInput.FAILED_HELD)
         state.tags[reference] = evolve(tag, state=after)
+
+
+def _to_be_had(state: State, tag: Tag) -> bool:
+    """What it resolves to can be served, or fetched by its digest; a list cannot be fetched so."""
+    content = tag.descriptor.content if tag.descriptor is not None else None
+    return content is None or content.kind is not Kind.LISTING or fills.held(state, content)
 
 
 def _point(state: State, reference: Reference, tag: Tag) -> None:
@@ -317,5 +368,5 @@ def _journal(state: State, reference: Reference) -> None:
         return
     if blobs.stored(state, tag.descriptor.content) is not None:
         state.tags[reference] = evolve(tag, journalled=tag.checked, previous=None)
-        record = TagStored(reference, tag.descriptor, tag.checked, tag.etag)
+        record = TagStored(reference, tag.descriptor, tag.checked, tag.etag, tag.listed)
         state.emit(Journal(record))

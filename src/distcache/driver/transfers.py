@@ -22,7 +22,7 @@ from ..core.events import (
     TokenGranted,
     TokenRefused,
 )
-from ..core.oci import Content, Digest, Document, TagRef
+from ..core.oci import Content, Digest, Document, TagRef, TagsRef
 from ..core.pull import Ping
 from ..settings import UpstreamTimeouts
 from ..store import MemorySpool, Store, StoreError, TooLarge, WindowSpool
@@ -76,6 +76,7 @@ class Transfer:
     _over: bool = False
     _headers: Headers = ()
     _at: int = 0
+    _parsed_from: int = 0
     _length: int | None = None
     begun: float = field(factory=perf_counter)
     result: str = ""
@@ -128,6 +129,11 @@ class Transfer:
         self.result, self.waited = str(status), perf_counter() - self.begun
         head = upstream.head(self.site, self.sent, status, headers, self._now())
         self._at = head.start
+        if isinstance(self._asked.resource, TagsRef) and self.spool and self.spool.body:
+            # A page goes on where the one before it ended; until the last one is in, it is
+            # enough to look at each alone.
+            self._at = self.spool.body.length
+            self._parsed_from = self._at if head.next_page is not None else 0
         self._length = 0 if self.sent.method == "HEAD" else head.length
         self._feed(HeadReceived(self.fetch, head))
         return not self.cancelled and self.spool is not None
@@ -169,7 +175,8 @@ class Transfer:
         assert body is not None
         if not isinstance(body, MemorySpool):
             return Concluded(body.digest())
-        return Concluded(body.digest(), self._parse(body.read(0, body.length)))
+        document = self._parse(body.read(self._parsed_from, body.length))
+        return Concluded(body.digest(), document)
 
     def end(self, found: Concluded) -> None:
         self._terminate(FetchEnded(self.fetch, found.digest, found.document))
@@ -201,8 +208,7 @@ class Transfer:
         assert not isinstance(resource, Ping), "its body is not wanted"
         if isinstance(resource, Content | TagRef):
             return parse_manifest(body, content_type)
-        page, filters = upstream.next_page(self._headers), upstream.filters(self._headers)
-        return parse_listing(body, content_type, resource, page, filters)
+        return parse_listing(body, content_type, resource)
 
 
 @define(eq=False)

@@ -9,11 +9,15 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from cattrs import BaseConverter, Converter
+from cattrs.gen import make_dict_structure_fn
 from cattrs.strategies import configure_tagged_union
 
-from distcache.core.oci import Content, Descriptor, Document, Reference, TagRef
+from distcache.core.oci import Content, Descriptor, Document, Listed, Reference, TagRef
 
 T = TypeVar("T")
+
+OLD_FIELDS = ("next_page", "filters")
+"""Of documents, in an index of version 2 or before: since then they are a reference's."""
 
 
 class Column(Generic[T]):
@@ -43,9 +47,21 @@ def _new_converter() -> Converter:
     for kind in (int, str):
         converter.register_structure_hook(kind, _strict(kind))
     converter.register_structure_hook_factory(_is_tuple, _list_only)
+    converter.register_structure_hook(Document, _document(converter))
     configure_tagged_union(Reference, converter)
     configure_tagged_union(TagRef | Content, converter)
     return converter
+
+
+def _document(converter: Converter) -> Callable[[Any, Any], Document]:
+    structure = make_dict_structure_fn(Document, converter, _cattrs_forbid_extra_keys=True)
+
+    def without_old_fields(value: Any, kind: Any) -> Document:
+        if isinstance(value, dict):
+            value = {name: part for name, part in value.items() if name not in OLD_FIELDS}
+        return structure(value, kind)
+
+    return without_old_fields
 
 
 def _strict(kind: type) -> Callable[[Any, Any], Any]:
@@ -78,6 +94,7 @@ _converter = _new_converter()
 
 DOCUMENT: Column[Document] = Column(Document)
 DESCRIPTOR: Column[Descriptor] = Column(Descriptor)
+LISTED: Column[Listed] = Column(Listed)
 REFERENCE: Column[Reference] = Column(Reference)
 PINNED: Column[TagRef | Content] = Column(TagRef | Content)
 TEXT: Column[str] = Column(str)

@@ -31,26 +31,37 @@ from distcache.core.inventory import (
 from distcache.core.oci import Content, Digest, Kind, Repository
 
 from . import damage
-from .codec import DESCRIPTOR, DOCUMENT, PINNED, REFERENCE, TEXT
+from .codec import DESCRIPTOR, DOCUMENT, LISTED, PINNED, REFERENCE, TEXT
 from .digests import supported
 from .errors import StoreTooNew, translated
 
-VERSION = 2
+VERSION = 3
 """Of the schema, in the database's user_version."""
 
 SCHEMA = (
     "CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used REAL NOT NULL, "
     "document TEXT)",
     "CREATE TABLE tags (reference TEXT PRIMARY KEY, digest TEXT NOT NULL, "
-    "descriptor TEXT NOT NULL, checked REAL NOT NULL, etag TEXT)",
+    "descriptor TEXT NOT NULL, checked REAL NOT NULL, etag TEXT, listed TEXT)",
     "CREATE INDEX tags_by_digest ON tags (digest)",
     "CREATE TABLE grants (digest TEXT NOT NULL, kind TEXT NOT NULL, upstream TEXT NOT NULL, "
     "name TEXT NOT NULL, PRIMARY KEY (digest, kind, upstream, name))",
     "CREATE TABLE pins (what TEXT PRIMARY KEY)",
 )
 
-SINCE_1 = SCHEMA[-1:]
-"""What version 2 added."""
+_TAGS_OF_2 = SCHEMA[1].replace(", listed TEXT", "")
+_OLDER: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    1: ((SCHEMA[0], _TAGS_OF_2, *SCHEMA[2:4]), (SCHEMA[4],)),
+    2: (
+        (SCHEMA[0], _TAGS_OF_2, *SCHEMA[2:]),
+        (
+            "ALTER TABLE tags ADD COLUMN listed TEXT",
+            # What lists were kept then lacks what is said of them now; they are asked for anew.
+            'DELETE FROM tags WHERE reference NOT GLOB \'{"_type":"TagRef",*\'',
+        ),
+    ),
+}
+"""The schema of each earlier version, and what makes it the next one's."""
 
 Row = tuple[object, ...]
 T = TypeVar("T")
@@ -79,7 +90,7 @@ class Index:
         """Everything; rows that cannot be read are deleted and counted."""
         with self._lock, translated():
             blobs, bad_blobs = self._rows("blobs", "digest, size, used, document", _blob)
-            columns = "reference, digest, descriptor, checked, etag"
+            columns = "reference, digest, descriptor, checked, etag, listed"
             tags, bad_tags = self._rows("tags", columns, _tag)
             grants, bad_grants = self._rows("grants", "digest, kind, upstream, name", _grant)
             pins, bad_pins = self._rows("pins", "what", _pin)
@@ -169,8 +180,9 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if not found and version == 0:
         script = ";".join(("BEGIN", *SCHEMA, f"PRAGMA user_version = {VERSION}", "COMMIT;"))
         connection.executescript(script)
-    elif version == 1 and found.issuperset(sql.encode() for sql in SCHEMA if sql not in SINCE_1):
-        statements = ("BEGIN", *SINCE_1, f"PRAGMA user_version = {VERSION}", "COMMIT;")
+    elif version in _OLDER and found.issuperset(sql.encode() for sql in _OLDER[version][0]):
+        steps = [sql for before in range(version, VERSION) for sql in _OLDER[before][1]]
+        statements = ("BEGIN", *steps, f"PRAGMA user_version = {VERSION}", "COMMIT;")
         connection.executescript(";".join(statements))
     elif version != VERSION or not found.issuperset(sql.encode() for sql in SCHEMA):
         raise damage.DamageError(f"not our schema, or version {version}")
@@ -189,15 +201,16 @@ def _statements(record: Record) -> Sequence[tuple[str, Row]]:
                 (f"DELETE FROM {table} WHERE digest = ?", (digest,))
                 for table in ("blobs", "tags", "grants")
             ]
-        case TagStored(reference, descriptor, checked, etag):
+        case TagStored(reference, descriptor, checked, etag, listed):
             values = (
                 REFERENCE.dump(reference),
                 descriptor.content.digest,
                 DESCRIPTOR.dump(descriptor),
                 checked,
                 None if etag is None else TEXT.dump(etag),
+                None if listed is None else LISTED.dump(listed),
             )
-            return [("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)", values)]
+            return [("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?, ?)", values)]
         case TagDropped(reference):
             return [("DELETE FROM tags WHERE reference = ?", (REFERENCE.dump(reference),))]
         case GrantStored(repository, content):
@@ -225,13 +238,14 @@ def _blob(row: Row) -> BlobStored:
 
 
 def _tag(row: Row) -> TagStored:
-    key, digest, target, checked, etag = row
+    key, digest, target, checked, etag, said = row
     reference = REFERENCE.load(_text(key))
     descriptor = DESCRIPTOR.load(_text(target))
     if descriptor.content.digest != _text(digest):
         raise ValueError("descriptor and column name two digests")
     tag = None if etag is None else TEXT.load(_text(etag))
-    return TagStored(reference, descriptor, _time(checked), tag)
+    listed = None if said is None else LISTED.load(_text(said))
+    return TagStored(reference, descriptor, _time(checked), tag, listed)
 
 
 def _grant(row: Row) -> GrantStored:

@@ -1,22 +1,21 @@
 """The core's `AnswerHead` as an HTTP answer: status, headers, and the body where it is a JSON
-text that only the wire can write (errors, the catalog).
+text that only the wire can write (errors, the catalog, lists of tags).
 
 Sources: OCI distribution-spec 1.1; RFC 9110; RFC 9211 (Cache-Status). A 401 carries a
 WWW-Authenticate only where the client itself can log in at upstream: else it tells of
 upstream's refusal of our own login, and there is none here to ask for.
 """
 
-from urllib.parse import quote
-
 from attrs import frozen
 
 from ..core.decision import Decision, Fwd, Outcome
 from ..core.effects import AnswerHead
-from ..core.oci import Kind
+from ..core.oci import Kind, ReferrersRef, TagsRef
 from ..core.pull import ByDigest, Catalog, Ping, Pull
+from . import urls
 from .authority import handed_on
 from .headers import http_date, sendable
-from .oci_json import JSON, catalog_body, error_body
+from .oci_json import JSON, catalog_body, error_body, tags_body
 from .replies import PING, Reply
 
 Fields = list[tuple[str, str]]
@@ -86,6 +85,8 @@ def _body(head: AnswerHead, pull: Pull) -> bytes | None:
         return error_body(head.problem.code, head.problem.message)
     if isinstance(pull.target, Ping):
         return PING.body
+    if head.tags is not None and isinstance(pull.target, TagsRef):
+        return tags_body(pull.target.repository.name, head.tags)
     return None if head.repositories is None else catalog_body(head.repositories)
 
 
@@ -121,21 +122,32 @@ def _content(head: AnswerHead, pull: Pull, target: str) -> Fields:
 
 def _listing(head: AnswerHead, pull: Pull, target: str) -> Fields:
     fields: Fields = []
-    query = ""
-    if head.document is not None:
-        query = head.document.next_page or ""
-        if head.document.filters is not None:
-            fields.append(("OCI-Filters-Applied", head.document.filters))
-    if head.more and head.repositories and isinstance(pull.target, Catalog):
-        n = pull.target.n if pull.target.n is not None else len(head.repositories)
-        query = f"n={n}&last={quote(max(head.repositories), safe='')}"
+    if head.listed is not None and head.listed.filters is not None:
+        fields.append(("OCI-Filters-Applied", head.listed.filters))
+    query = _next_page(head, pull)
     if query:
         if pull.namespace is not None:
-            query += f"&ns={quote(pull.namespace, safe='')}"
-        # A query with one of these would end the link early.
-        query = quote(query, safe="!$%&'()*+,-./:;=?@_~")
+            query += f"&{urls.query(ns=pull.namespace)}"
         fields.append(("Link", f'<{target.partition("?")[0]}?{query}>; rel="next"'))
     return fields
+
+
+def _next_page(head: AnswerHead, pull: Pull) -> str:
+    """The query string of the page that follows, empty without one."""
+    asked = pull.target
+    if isinstance(asked, ReferrersRef) and head.listed is not None:
+        rest = urls.query_without(head.listed.next_page or "", "artifactType", "ns")
+        if rest and asked.artifact_type is not None:
+            rest = f"{urls.query(artifactType=asked.artifact_type)}&{rest}"
+        return rest
+    if not head.more:
+        return ""
+    if isinstance(asked, Catalog) and head.repositories:
+        n = asked.n if asked.n is not None else len(head.repositories)
+        return urls.query(n=str(n), last=max(head.repositories))
+    if head.tags:
+        return urls.query(n=str(len(head.tags)), last=head.tags[-1])
+    return ""
 
 
 def _caching(head: AnswerHead) -> Fields:

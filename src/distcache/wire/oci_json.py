@@ -9,6 +9,7 @@ Sources: OCI image-spec 1.1 (manifest.md, image-index.md, descriptor.md), distri
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -25,6 +26,8 @@ from ..core.oci import (
     Document,
     Kind,
     Reference,
+    ReferrersRef,
+    TagRef,
     TagsRef,
 )
 from . import spelling
@@ -62,26 +65,15 @@ def parse_manifest(body: bytes, content_type: str | None) -> Document | None:
     return Document(kind, _unique(children))
 
 
-def parse_listing(
-    body: bytes,
-    content_type: str | None,
-    reference: Reference,
-    next_page: str | None,
-    filters: str | None,
-) -> Document | None:
-    """A page of tags or of referrers. `next_page` and `filters` come from its headers."""
-    listing = load(body)
-    if not isinstance(listing, dict):
-        return None
-    if isinstance(reference, TagsRef):
-        tags = listing.get("tags", listing)
-        if tags is not None and not _all_text(tags):
+def parse_listing(body: bytes, content_type: str | None, reference: Reference) -> Document | None:
+    """A list of tags, whose pages follow each other in `body`, or a page of referrers."""
+    match reference:
+        case TagsRef():
+            return _tags(body)
+        case ReferrersRef():
+            return _referrers(body, content_type)
+        case TagRef():
             return None
-        return Document(media_type(content_type) or JSON, (), next_page)
-    if not isinstance(listing.get("manifests"), list):
-        return None
-    children = _descriptors(Kind.MANIFEST, listing["manifests"])
-    return Document(specific(content_type) or OCI_INDEX, _unique(children), next_page, filters)
 
 
 def error_body(code: Code, message: str, detail: Mapping[str, str] | None = None) -> bytes:
@@ -89,12 +81,16 @@ def error_body(code: Code, message: str, detail: Mapping[str, str] | None = None
     error: dict[str, object] = {"code": code.value, "message": message}
     if detail is not None:
         error["detail"] = dict(detail)
-    return json.dumps({"errors": [error]}, separators=(",", ":")).encode() + b"\n"
+    return _text({"errors": [error]})
 
 
 def catalog_body(repositories: Iterable[str]) -> bytes:
-    listed = {"repositories": sorted(repositories)}
-    return json.dumps(listed, separators=(",", ":")).encode() + b"\n"
+    return _text({"repositories": sorted(repositories)})
+
+
+def tags_body(name: str, tags: Iterable[str]) -> bytes:
+    """distribution-spec, Listing Tags."""
+    return _text({"name": name, "tags": list(tags)})
 
 
 def specific(content_type: str | None) -> str | None:
@@ -150,6 +146,61 @@ _converter.register_structure_hook(
 _MEMBERS = {"schemaVersion", "mediaType", "config", "layers", "manifests", "blobs", "fsLayers"}
 
 
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_BLANKS = re.compile(r"[ \t\n\r]*")
+
+
+def _tags(body: bytes) -> Document | None:
+    """Spelled as a tag can be, each once: nothing else could be pulled."""
+    found: set[str] = set()
+    pages = _texts(body)
+    for page in pages:
+        if not isinstance(page, dict) or "tags" not in page:
+            return None
+        # Some write the empty list as null.
+        tags = page["tags"] or []
+        if not _all_text(tags):
+            return None
+        found.update(filter(spelling.is_tag, tags))
+    return Document(JSON, (), tuple(sorted(found))) if pages else None
+
+
+def _referrers(body: bytes, content_type: str | None) -> Document | None:
+    listing = load(body)
+    if not isinstance(listing, dict) or not isinstance(listing.get("manifests"), list):
+        return None
+    children = _descriptors(Kind.MANIFEST, listing["manifests"])
+    return Document(specific(content_type) or OCI_INDEX, _unique(children))
+
+
+def _texts(body: bytes) -> list[Any]:
+    """The JSON texts of which `body` consists, none when there is anything else in it."""
+    found: list[Any] = []
+    try:
+        text = body.decode()
+        at = _end_of_blanks(text, 0)
+        while at < len(text):
+            value, end = _DECODER.raw_decode(text, at)
+            found.append(value)
+            at = _end_of_blanks(text, end)
+    except (ValueError, RecursionError):
+        return []
+    return found
+
+
+def _end_of_blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at
+
+
+def _text(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
 def _descriptors(kind: Kind, items: Iterable[Any]) -> list[Descriptor]:
     found = []
     for item in items:
@@ -196,7 +247,3 @@ def _schema1_layer(layer: Any) -> Any:
 
 def _all_text(tags: Any) -> bool:
     return isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)

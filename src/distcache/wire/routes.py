@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 from ..core import ranges
 from ..core.effects import Code
 from ..core.oci import Content, Kind, ReferrersRef, Repository, TagRef, TagsRef
-from ..core.pull import Authority, ByDigest, Catalog, Method, Ping, Pull, RangeSpec
+from ..core.pull import Authority, ByDigest, Catalog, Method, Page, Ping, Pull, RangeSpec
 from . import accept, spelling, urls
 from .authority import shown
 from .headers import Headers, only, values
@@ -28,6 +28,7 @@ from .sites import UpstreamSite as UpstreamSite
 
 _ETAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
 _PAGE = re.compile(r"[0-9]{1,18}")
+_OURS = ("ns", "artifactType")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Target = TagRef | TagsRef | ReferrersRef | ByDigest | Catalog | Ping
@@ -57,6 +58,10 @@ class _Request:
         if not _PAGE.fullmatch(text):
             raise _RefusalError(400, Code.UNSUPPORTED, f"{name} must be a number, zero or more")
         return int(text)
+
+    @property
+    def page(self) -> Page:
+        return Page(self.number("n"), self.query.get("last"))
 
 
 class Router:
@@ -106,6 +111,7 @@ class Router:
             return refusal(404, Code.NAME_UNKNOWN, "nothing is served at this path")
         try:
             asked = self._target(request)
+            page = request.page if isinstance(asked, TagsRef) else Page()
         except _RefusalError as refused:
             return refused.reply
         return Pull(
@@ -117,6 +123,7 @@ class Router:
             chunked=http_version >= b"1.1",
             namespace=request.query.get("ns"),
             authority=_own(asked, request),
+            page=page,
         )
 
     def _target(self, request: _Request) -> Target:
@@ -126,7 +133,7 @@ class Router:
         if "" in parts or ".." in parts or _CONTROL.search(request.path):
             raise _RefusalError(400, Code.NAME_INVALID, "not a path that a repository can have")
         if parts == ["_catalog"]:
-            return Catalog(request.number("n"), request.query.get("last"))
+            return Catalog(request.page.n, request.page.last)
         endpoint, last = parts[-2:] if len(parts) > 2 else ("", "")
         build = _ENDPOINTS.get(endpoint)
         if build is None or (endpoint == "tags" and last != "list"):
@@ -179,13 +186,16 @@ def _blob(repository: Repository, reference: str, _: _Request) -> Target:
     return _by_digest(Kind.BLOB, repository, reference)
 
 
-def _tags(repository: Repository, _: str, request: _Request) -> Target:
-    return TagsRef(repository, request.number("n"), request.query.get("last"))
+def _tags(repository: Repository, _: str, __: _Request) -> Target:
+    return TagsRef(repository)
 
 
 def _referrers(repository: Repository, reference: str, request: _Request) -> Target:
     digest = _by_digest(Kind.MANIFEST, repository, reference).content.digest
-    return ReferrersRef(repository, digest, request.query.get("artifactType"))
+    # Whatever upstream's link to a further page says, the client brings it back.
+    rest = {name: value for name, value in request.query.items() if name not in _OURS}
+    page = urls.query(**rest) if rest else None
+    return ReferrersRef(repository, digest, request.query.get("artifactType"), page)
 
 
 _ENDPOINTS: Mapping[str, Callable[[Repository, str, _Request], Target]] = {

@@ -129,11 +129,11 @@ class ServerWire:
             self._begin_again()
         if self._plain is not None and self._plain.begun:
             return Signal.CLOSED
-        if self._clean and not self._eof and self._input == b"\r":
-            return Signal.NEED_DATA
         while self._clean and self._input.startswith(b"\r\n"):
             # Old clients end a body with a line end too many (RFC 9112 §2.2).
             self._input = self._input[2:]
+        if self._clean and not self._eof and self._input == b"\r":
+            return Signal.NEED_DATA
         if self._clean and self._input and (known := self._known()) is not None:
             return known
         if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):

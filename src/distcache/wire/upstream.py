@@ -6,7 +6,6 @@ digests is checked for form here and for truth by whoever reads the body.
 """
 
 import re
-from urllib.parse import parse_qsl, quote, urlencode
 
 from ..core.effects import Forwarded, UpstreamRequest
 from ..core.events import Location, Quota, Secret, UpstreamHead
@@ -95,29 +94,9 @@ def head(
         location=_location(site, sent.url, headers),
         retry_after=retry_after(headers, now),
         quota=_quota(headers),
+        filters=_filters(headers),
+        next_page=_next_page(site, sent.url, headers),
     )
-
-
-def next_page(headers: Headers) -> str | None:
-    """The query string of `Link: <...>; rel="next"` (RFC 8288), for `Document.next_page`.
-
-    Only of `n` and `last`, which a client can hand back to us; a page under any other name
-    could not be asked for, and the client would be sent round in a circle."""
-    for link in members(values(headers, b"link")):
-        match = _LINK.fullmatch(link)
-        rel = _REL.search(match[2]) if match else None
-        if match is None or rel is None or "next" not in (rel[1] or rel[2] or "").lower().split():
-            continue
-        query = parse_qsl(match[1].partition("#")[0].partition("?")[2], keep_blank_values=True)
-        if query and {name for name, _ in query} <= {"n", "last"}:
-            return urlencode(query, quote_via=quote, safe="")
-    return None
-
-
-def filters(headers: Headers) -> str | None:
-    """`OCI-Filters-Applied`, for `Document.filters`."""
-    value = ", ".join(values(headers, b"oci-filters-applied"))
-    return value if sendable(value) else None
 
 
 def _url(site: UpstreamSite, asked: UpstreamRequest) -> Url:
@@ -140,15 +119,12 @@ def _endpoint(resource: Reference | Content) -> str:
             return f"manifests/{digest}"
         case TagRef(tag=tag):
             return f"manifests/{tag}"
-        case TagsRef(n=n, last=last):
-            return f"tags/list{_query(n=n, last=last)}"
-        case ReferrersRef(digest=digest, artifact_type=artifact_type):
-            return f"referrers/{digest}{_query(artifactType=artifact_type)}"
-
-
-def _query(**fields: str | int | None) -> str:
-    given = {name: value for name, value in fields.items() if value is not None}
-    return f"?{urlencode(given, quote_via=quote, safe='')}" if given else ""
+        case TagsRef():
+            return "tags/list"
+        case ReferrersRef(digest=digest, artifact_type=artifact_type, page=page):
+            query = [] if artifact_type is None else [urls.query(artifactType=artifact_type)]
+            query += [] if page is None else [page]
+            return f"referrers/{digest}{'?' if query else ''}{'&'.join(query)}"
 
 
 def _accept(resource: Reference | Content | Ping) -> str:
@@ -182,6 +158,26 @@ def _location(site: UpstreamSite, here: Url, headers: Headers) -> Location | Non
         return None
     allowed = urls.may_lead(site.url, here, there, site.allow_private_redirects)
     return Location(str(there), there.origin == site.url.origin, allowed)
+
+
+def _filters(headers: Headers) -> str | None:
+    value = ", ".join(values(headers, b"oci-filters-applied"))
+    return value if sendable(value) else None
+
+
+def _next_page(site: UpstreamSite, here: Url, headers: Headers) -> Location | None:
+    """Where `Link: <...>; rel="next"` (RFC 8288) leads; what leads nowhere is not allowed."""
+    for link in members(values(headers, b"link")):
+        match = _LINK.fullmatch(link)
+        rel = _REL.search(match[2]) if match else None
+        if match is None or rel is None or "next" not in (rel[1] or rel[2] or "").lower().split():
+            continue
+        there = urls.parse(match[1], here)
+        if there is None:
+            return Location(match[1], same_origin=False, allowed=False)
+        home = there.origin == site.url.origin
+        return Location(str(there), home, home or there.origin == here.origin)
+    return None
 
 
 def _quota(headers: Headers) -> Quota | None:

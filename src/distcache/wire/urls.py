@@ -7,7 +7,7 @@ private address is beyond this module.
 import re
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from attrs import frozen
 
@@ -80,6 +80,18 @@ def parse(text: str, base: Url | None = None) -> Url | None:
     query = f"?{parts.query}" if parts.query else ""
     path = parts.path if parts.path.startswith("/") else f"/{parts.path}"
     return Url(parts.scheme, host, port or _PORTS[parts.scheme], path + query)
+
+
+def query(**fields: str) -> str:
+    """Names and values as a query string, without the question mark."""
+    return urlencode(fields, quote_via=quote, safe="")
+
+
+def query_without(url: str, *names: str) -> str:
+    """The query string of `url` without the fields of these names."""
+    fields = parse_qsl(url.partition("#")[0].partition("?")[2], keep_blank_values=True)
+    kept = [(name, value) for name, value in fields if name not in names]
+    return urlencode(kept, quote_via=quote, safe="")
 
 
 def origin_form(target: str) -> tuple[str | None, str]:
