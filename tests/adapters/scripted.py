@@ -69,8 +69,8 @@ class Upstream:
                 self.connections += 1
                 self._live.add(one)
                 thread = threading.Thread(target=self._answer, args=(one,))
-                self._threads.append(thread)
                 thread.start()
+                self._threads.append(thread)
 
     def deaf(self) -> None:
         """Take no connections any more."""
@@ -117,8 +117,10 @@ def scripted() -> Iterator[Upstream]:
     try:
         yield upstream
     finally:
-        upstream.close()
+        # First whoever takes connections: close must know them all.
+        upstream.deaf()
         thread.join()
+        upstream.close()
 
 
 def digest(body: bytes) -> str:
