@@ -193,7 +193,9 @@ class Connection:
             self.dialogue = Dialogue(client, service, self.wake)
 
     def wake(self) -> None:
-        self._waker.send(b"!")
+        # The thread may have ended on its own since its caller looked: nobody is left to wake.
+        with suppress(OSError):
+            self._waker.send(b"!")
 
     def end(self) -> None:
         self._ended = True
