@@ -17,6 +17,7 @@ from distcache.core.decision import Outcome
 from distcache.core.effects import Medium, Spool
 from distcache.core.oci import OCI_MANIFEST, Digest
 from distcache.store import Body, FileSpool, Store, StoreError
+from distcache.testing import image
 from tests.adapters import scripted as up
 from tests.adapters.blocking import Client, Reset, Torn
 from tests.adapters.harness import Bench, Benches
@@ -46,12 +47,12 @@ def test_a_cold_pull_is_streamed_stored_and_then_served_without_upstream(benches
 
 def test_an_image_comes_by_tag_and_its_second_pull_asks_one_head(benches: Benches) -> None:
     with benches() as b:
-        body = up.manifest(SMALL)
-        tag = b.upstream.manifest("a/img", "v1", body)
-        path = b.upstream.blob("a/img", SMALL)
+        made = image([{"etc/hello": SMALL}, {"etc/large": LARGE}])
+        tag = b.upstream.manifest("a/img", "v1", made.body)
+        blobs = {b.upstream.blob("a/img", blob.data): blob.data for blob in made.blobs}
         for _ in range(2):
-            assert b.get(tag).body == body
-            assert b.get(path).body == SMALL
+            assert b.get(tag).body == made.body
+            assert {path: b.get(path).body for path in blobs} == blobs
             b.settled()
             b.upstream.asked, asked = [], b.upstream.asked
         assert [(a.method, a.target) for a in asked] == [("HEAD", tag)]

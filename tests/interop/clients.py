@@ -181,10 +181,6 @@ def podman_in(directory: Path) -> Iterator[Podman]:
         yield client
     finally:
         client.close()
-        # podman leaves a bind mount of its layers behind, which pytest cannot sweep away when
-        # it removes the directories of earlier sessions.
-        unmount = ["umount", "--lazy", str(directory / "storage" / "overlay")]
-        subprocess.run(unmount, stderr=subprocess.DEVNULL, check=False)
 
 
 @frozen

@@ -16,7 +16,7 @@ from attrs import define, field
 
 from tests.support.processes import Server, free_port
 
-RUNTIMES = ("trio",)
+RUNTIMES = ("trio", "asyncio")
 """What `--runtime` may be: black-box tests run once for each."""
 
 
