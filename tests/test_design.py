@@ -15,3 +15,14 @@ def test_the_diagrams_are_those_of_the_tables() -> None:
     page = diagrams.PAGE.read_text(encoding="utf-8")
     assert diagrams.render(page) == page
     assert all(f"<!-- {name} -->" in page for name in diagrams.MACHINES)
+
+
+def test_the_adapters_are_as_long_as_the_page_says() -> None:
+    page = (DOCS / "design.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith("| lines "))
+    said = [int(cell.strip().replace(",", "")) for cell in row.split("|")[2:4]]
+    source = DOCS.parent / "src" / "distcache"
+    for number, adapter in zip(said, ("trio_server", "asyncio_server"), strict=True):
+        files = (source / adapter).glob("*.py")
+        real = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
+        assert abs(real - number) <= real / 20, f"{adapter} has {real} lines, not {number}"
