@@ -1,6 +1,6 @@
-"""Whatever a client sends, the server's wire does not raise, says the same however the bytes are
-cut and whatever it remembers of before, and answers each request with exactly one well-formed
-answer of the length it announces.
+"""Whatever a client sends, the server's wire does not raise, takes the same requests and says the
+same through h11 alone as by what it remembers of before, and however the bytes are cut; and it
+answers each request with exactly one well-formed answer of the length it announces.
 
 The first byte chooses what the cache has to say, the second where the stream is cut.
 """
@@ -87,20 +87,23 @@ def one_input(data: bytes) -> None:
     whole = [stream, b""]
     step = max(cut + 1, len(stream) // PIECES)
     pieces = [stream[at : at + step] for at in range(0, len(stream), step)] + [b""]
-    plain.forget()
-    first = conversation(whole, said)
-    assert conversation(whole, said) == first, "what is remembered changes the answer"
-    plain.forget()
+    first = conversation(whole, said, alone=True)
+    # Remembered from one request to the next, then from one connection to the next.
+    for _ in range(2):
+        assert conversation(whole, said) == first, "what is remembered changes the answer"
     assert conversation(pieces, said) == first, "where the bytes are cut changes the answer"
 
 
-def conversation(pieces: list[bytes], said: AnswerHead) -> list[object]:
-    """All requests that are taken from a connection, and all that is answered."""
+def conversation(pieces: list[bytes], said: AnswerHead, *, alone: bool = False) -> list[object]:
+    """All requests that are taken from a connection, and all that is answered. `alone`: by
+    h11, without what is remembered."""
     wire, router = ServerWire(), Router(SITES, "docker.io")
     out: list[object] = []
     for piece in pieces:
         wire.receive(piece)
         while len(out) < 2 * FEW:
+            if alone:
+                plain.forget()
             found = wire.next()
             if found is Signal.NEED_DATA:
                 break

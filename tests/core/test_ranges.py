@@ -20,6 +20,7 @@ from distcache.core.ranges import MAX_OFFSET, UNSATISFIABLE, parse, select
         ("bytes=0-99999999999999999999999", (RangeSpec(0, MAX_OFFSET),)),
         ("bytes=abc", ()),
         ("bytes=5-4", ()),
+        ("bytes=99999999999999999999999-9999999999999999999999", ()),
         ("bytes=-", ()),
         ("bytes=1-2, x", ()),
         ("bytes", ()),

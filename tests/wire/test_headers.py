@@ -76,6 +76,7 @@ def test_a_media_type_has_no_parameters(value: str | None, expected: str | None)
         (b"soon", None),
         (b"", None),
         ("\u0661\u0662".encode(), None),
+        (b"5" * 330 + b" Oct 5 0:0", LONGEST_DELAY),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: bytes, expected: int | None) -> None:
@@ -97,7 +98,10 @@ def test_no_bytes_are_too_odd(headers: Headers, value: bytes) -> None:
 
 @given(
     st.tuples(
-        st.integers(-5, 40), st.integers(-5, 999999), st.integers(-99, 99), st.integers(-99, 99)
+        st.integers(-5, 40) | st.just(10**330),
+        st.integers(-5, 999999),
+        st.integers(-99, 99),
+        st.integers(-99, 99),
     ),
     st.sampled_from(["Jan", "Feb", "13", ""]),
     st.sampled_from(["GMT", "+9999", "-0060", "EST", "+99999999", ""]),

@@ -53,8 +53,12 @@ def _spec(text: str) -> RangeSpec | None:
     match = _SPEC.fullmatch(text)
     if match is None or text == "-" or not text.isascii():
         return None
-    first = min(int(match[1]), MAX_OFFSET) if match[1] else None
-    last = min(int(match[2]), MAX_OFFSET) if match[2] else None
+    first = int(match[1]) if match[1] else None
+    last = int(match[2]) if match[2] else None
     if first is not None and last is not None and last < first:
         return None
-    return RangeSpec(first, last)
+    return RangeSpec(_within(first), _within(last))
+
+
+def _within(offset: int | None) -> int | None:
+    return None if offset is None else min(offset, MAX_OFFSET)

@@ -77,4 +77,5 @@ def retry_after(headers: Headers, now: float) -> int | None:
         at = None if date is None else mktime_tz(date)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return None if at is None else max(0, min(ceil(at - now), LONGEST_DELAY))
+    # A day of any number of digits is taken for a date: too large to be a float.
+    return None if at is None else ceil(min(max(at, now), now + LONGEST_DELAY) - now)
