@@ -26,7 +26,6 @@ VARIABLE = "DISTCACHE_CONFIG"
 app = typer.Typer(
     name="distcache",
     help="A container registry that is a pull-through cache.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -314,3 +314,13 @@ def test_nor_is_room_made_during_the_pause() -> None:
     s.fetch.fails(Cause.NO_SPACE)
     assert not s.doomed
     assert s.fetch.spool.medium is Medium.WINDOW
+
+
+def test_what_is_being_deleted_is_not_told_as_stored() -> None:
+    s = two(max_size=100)
+    s.pulls(NEXT)
+    assert s.doomed == {OLD.digest}
+    stats = s.cache.stats()
+    assert (stats.stored_blobs, stats.stored_bytes) == (2, 50)
+    s.deletes()
+    assert s.cache.stats() == stats

@@ -219,6 +219,7 @@ async def open_server(
                 core = Cache(settings.core, store.inventory)
                 service = assemble(settings, core, store, shell, loop.time, on_decision)
                 server = Server(settings, service, listening, shell)
+                debugging = None
                 if settings.debug is not None:
                     debugging = Debugging(settings, core, service, lambda: server.connections)
                     server.tell(debugging, open_debug(settings.debug))
@@ -228,6 +229,8 @@ async def open_server(
                         yield server
                 finally:
                     listening.remove_path()
+                    if debugging is not None:
+                        debugging.close()
         finally:
             await in_thread(executor, store.close)
 

@@ -6,6 +6,7 @@ configuration.
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.filesize import decimal
+from rich.progress import Progress, ProgressColumn
 
 from ..admin.api import Wrong
 from ..settings import Settings, SettingsError, load
@@ -27,6 +29,9 @@ VARIABLE = "DISTCACHE_CONFIG"
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help=f"A config.yml; else ${VARIABLE}.")
 ]
+UNBOUNDED = 10_000
+"""Columns: more than any line needs."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable: one JSON object.")]
 
 
@@ -58,6 +63,16 @@ def told() -> Iterator[None]:
         fail(str(error), 1)
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends the program as the signal does, without waiting for threads that still read."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+
+
 def fail(message: str, status: int) -> NoReturn:
     print(f"distcache: {message}", file=sys.stderr)
     raise typer.Exit(status)
@@ -68,7 +83,21 @@ def show(tree: Any, as_json: bool, draw: Callable[[Console], None]) -> None:
     if as_json:
         print(json.dumps(tree, indent=2))
     else:
-        draw(Console(highlight=False, soft_wrap=True))
+        draw(_console())
+
+
+def _console() -> Console:
+    """Names are printed as they are, and whole: what is piped on has lines of any length."""
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = UNBOUNDED
+    return console
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """Bars on standard error while they are looked at by somebody."""
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
 
 
 def size(count: int | None) -> str:

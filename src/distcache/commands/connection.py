@@ -78,21 +78,28 @@ def _remote(settings: Settings) -> Line:
         limits = {"connect": TIMEOUT, "read": TIMEOUT, "write": TIMEOUT}
         try:
             answer = httpcore.request(method, url, headers=headers, extensions={"timeout": limits})
-        except httpcore.NetworkError as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+            why = str(error) or type(error).__name__
             raise CannotAsk(
-                f"the server's debug listener at {base} cannot be asked: {error}"
+                f"the server's debug listener at {base} cannot be asked: {why}"
             ) from None
         tree = _object(answer.content)
-        if answer.status != 200:
-            raise Wrong(answer.status, str(tree.get("error", f"the server says {answer.status}")))
+        if answer.status == 401:
+            where = settings.root / key.NAME
+            raise CannotAsk(
+                f"orders need the key in {where}, which only the server's user can read"
+            )
+        if answer.status != 200 or tree is None:
+            strange = f"{base} does not answer as this cache's debug listener: {answer.status}"
+            raise Wrong(answer.status, strange if tree is None else str(tree.get("error", strange)))
         return tree
 
     return Line(lambda n, s: call("GET", n, s), lambda n, s: call("POST", n, s), running=True)
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _object(body: bytes) -> dict[str, Any] | None:
     try:
         tree = json.loads(body)
     except ValueError:
-        return {}
-    return tree if isinstance(tree, dict) else {}
+        return None
+    return tree if isinstance(tree, dict) else None

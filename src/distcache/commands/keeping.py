@@ -1,16 +1,20 @@
 """`verify`, `import`: the bytes on disk."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..admin.api import Wrong
 from ..core.oci import Digest
 from ..operations.importing import Imported, NotARegistry, import_registry
-from ..store import StoreLocked, open_store
+from ..settings import Settings
+from ..store import StoreError, StoreLocked, open_store
 from ..store.verifying import stored_digests, verify_file
-from .common import ConfigOption, JsonOption, fail, line, settings_of, show, size, told
+from .common import ConfigOption, JsonOption, fail, progress, settings_of, show, size, told
+from .connection import CannotAsk, connected
 
 
 def verify(
@@ -27,25 +31,41 @@ def verify(
     wrong: list[Digest] = []
     with told():
         found = stored_digests(settings.root)
-        with _progress(disabled=as_json) as progress:
-            task = progress.add_task("verifying", total=sum(found.values()))
+        with _bar() as bar:
+            task = bar.add_task("verifying", total=sum(found.values()))
             for digest in found:
-                if not verify_file(settings.root, digest, lambda n: progress.advance(task, n)):
+                if not verify_file(settings.root, digest, lambda n: bar.advance(task, n)):
                     wrong.append(digest)
-    if wrong and not dry_run:
-        with line(config) as cache:
-            for digest in wrong:
-                cache.order("forget", ref=digest)
-    tree = {"checked": len(found), "bytes": sum(found.values()), "wrong": wrong}
+    trouble = _drop(settings, wrong) if wrong and not dry_run else None
+    dropped = bool(wrong) and not dry_run and trouble is None
+    tree = {
+        "checked": len(found),
+        "bytes": sum(found.values()),
+        "wrong": wrong,
+        "dropped": dropped,
+    }
 
     def draw(console: object) -> None:
         for name in wrong:
-            print(f"wrong: {name}" + ("" if dry_run else ", dropped"))
+            print(f"wrong: {name}" + (", dropped" if dropped else ""))
         print(f"{len(found)} blobs, {size(sum(found.values()))} read; {len(wrong)} wrong")
 
     show(tree, as_json, draw)
+    if trouble is not None:
+        fail(trouble, 1)
     if wrong:
         raise typer.Exit(1)
+
+
+def _drop(settings: Settings, wrong: Sequence[Digest]) -> str | None:
+    """Why it could not be done, if so."""
+    try:
+        with connected(settings) as cache:
+            for digest in wrong:
+                cache.order("forget", ref=digest)
+    except (CannotAsk, StoreError, OSError, Wrong) as error:
+        return str(error)
+    return None
 
 
 def import_(
@@ -70,11 +90,11 @@ def import_(
         except StoreLocked:
             fail("the server runs on this store: stop it first", 1)
         try:
-            with _progress(disabled=as_json) as progress:
-                task = progress.add_task("importing", total=None)
+            with _bar() as bar:
+                task = bar.add_task("importing", total=None)
 
                 def step(done: Imported) -> None:
-                    progress.update(task, completed=done.size)
+                    bar.update(task, completed=done.size)
 
                 done = import_registry(directory, store, key, step)
         except NotARegistry as error:
@@ -103,6 +123,6 @@ def import_(
         raise typer.Exit(1)
 
 
-def _progress(*, disabled: bool) -> Progress:
+def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    return Progress(*columns, TimeRemainingColumn(), disable=disabled, transient=True)
+    return progress(*columns, TimeRemainingColumn())

@@ -1,6 +1,7 @@
 """`ls`, `why`, `du`: what is held, and what a pull would meet."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -51,7 +52,7 @@ def why(ref: Reference, config: ConfigOption = None, as_json: JsonOption = False
             ("last checked", when(tree["checked"])),
             ("fresh until", when(tree["fresh_until"])),
             ("usable while upstream fails until", when(tree["stale_until"])),
-            ("held", f"yes, {size(tree['size'])}" if tree["held"] else "no"),
+            ("held", _held(tree)),
             ("last used", when(tree["used"])),
             ("pinned", "yes" if tree["pinned"] else "no"),
             ("may be served as", ", ".join(tree["granted"]) or "-"),
@@ -63,6 +64,12 @@ def why(ref: Reference, config: ConfigOption = None, as_json: JsonOption = False
         console.print(facts)
 
     show(tree, as_json, draw)
+
+
+def _held(tree: Mapping[str, Any]) -> str:
+    if not tree["held"]:
+        return "no"
+    return f"yes, {size(tree['size'])}" + ("" if tree["digest"] is None else " of manifest")
 
 
 def du(name: Below = "", config: ConfigOption = None, as_json: JsonOption = False) -> None:

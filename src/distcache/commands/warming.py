@@ -1,7 +1,7 @@
 """`warm`: fetch images through the running cache before anybody waits for them."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,15 +19,27 @@ from rich.progress import (
 from ..admin.names import Misspelt, Names
 from ..core.oci import TagRef
 from ..operations.warming import Platform, Step, Warmer, WarmingFailed
-from ..settings import Settings
-from .common import ConfigOption, JsonOption, fail, settings_of, show, size
+from .address import address, given, trust
+from .common import (
+    ConfigOption,
+    JsonOption,
+    fail,
+    interruptible,
+    progress,
+    settings_of,
+    show,
+    size,
+    told,
+)
 
 USER = "DISTCACHE_AUTHORIZATION"
 """Environment variable with the value of Authorization, where the cache asks for a login."""
 
 
 def warm(
-    refs: Annotated[list[str] | None, typer.Argument(metavar="REF...")] = None,
+    refs: Annotated[
+        list[str] | None, typer.Argument(metavar="REF...", help="Images, as clients name them.")
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option("-f", "--file", help="A file with one REF a line; # begins a comment."),
@@ -36,7 +48,9 @@ def warm(
         list[str] | None,
         typer.Option(help="Like linux/arm64; may be given again. Default: this machine's."),
     ] = None,
-    all_platforms: Annotated[bool, typer.Option("--all-platforms")] = False,
+    all_platforms: Annotated[
+        bool, typer.Option("--all-platforms", help="All of an index.")
+    ] = False,
     url: Annotated[
         str | None, typer.Option(help="The cache's address; else the configuration's.")
     ] = None,
@@ -51,15 +65,19 @@ def warm(
     if not wanted:
         fail("say which images, or give a file of them", 2)
     platforms = None if all_platforms else [_platform(text) for text in platform or [_own()]]
-    base = (url or _address(settings)).rstrip("/")
+    base = address(settings) if url is None else given(url)
+    with told():
+        own = trust(settings) if url is None else None
+    login = os.environ.get(USER)
     results = []
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     columns_after = (TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, *columns_after, disable=as_json, transient=True) as progress:
+    with interruptible(), progress(*columns, *columns_after) as bars:
         for ref in wanted:
-            task = progress.add_task(ref, total=0)
-            results.append(_one(names, ref, base, platforms, _shown(progress, task)))
-            progress.remove_task(task)
+            task = bars.add_task(ref, total=0)
+            step = _shown(bars, task)
+            results.append(_one(names, ref, Warmer(base, platforms, step, login, own)))
+            bars.remove_task(task)
 
     def draw(console: object) -> None:
         for result in results:
@@ -73,26 +91,19 @@ def warm(
         raise typer.Exit(1)
 
 
-def _shown(progress: Progress, task: TaskID) -> Callable[[Step], None]:
+def _shown(bars: Progress, task: TaskID) -> Callable[[Step], None]:
     totals: dict[str, int] = {}
 
     def step(step: Step) -> None:
         if step.total is not None and step.what not in totals:
             totals[step.what] = step.total
-            progress.update(task, total=sum(totals.values()))
-        progress.advance(task, step.length)
+            bars.update(task, total=sum(totals.values()))
+        bars.advance(task, step.length)
 
     return step
 
 
-def _one(
-    names: Names,
-    ref: str,
-    base: str,
-    platforms: Sequence[Platform] | None,
-    step: Callable[[Step], None],
-) -> dict[str, Any]:
-    warmer = Warmer(base, platforms, step, os.environ.get(USER))
+def _one(names: Names, ref: str, warmer: Warmer) -> dict[str, Any]:
     try:
         named = names.read(ref)
         if named.repository is None or named.what is None:
@@ -108,9 +119,11 @@ def _one(
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         fail(f"{file}: {error.strerror}", 2)
+    except UnicodeDecodeError:
+        fail(f"{file}: not UTF-8", 2)
     bare = (line.partition("#")[0].strip() for line in text.splitlines())
     return [line for line in bare if line]
 
@@ -125,8 +138,3 @@ def _platform(text: str) -> Platform:
 def _own() -> str:
     machine = os.uname().machine
     return "linux/" + {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-
-
-def _address(settings: Settings) -> str:
-    host = settings.host or "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"

@@ -70,9 +70,12 @@ class Stats:
 
 
 def stats(state: State) -> Stats:
+    doomed = 0
+    if state.doomed:
+        doomed = sum(blob.state is blobs.BlobState.DOOMED for blob in state.blobs.values())
     return Stats(
         stored_bytes=state.stored - state.doomed,
-        stored_blobs=len(state.blobs),
+        stored_blobs=len(state.blobs) - doomed,
         fills=len(state.fills),
         readers=sum(len(fill.readers) for fill in state.fills.values()),
         exchanges=len(state.exchanges),

@@ -6,7 +6,8 @@ the bytes here.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any
@@ -48,7 +49,10 @@ class Platform:
         return cls(*parts)
 
     def is_meant_by(self, entry: Any) -> bool:
+        """An entry that names no platform is for all."""
         said = entry.get("platform") if isinstance(entry, dict) else None
+        if said is None:
+            return True
         if not isinstance(said, dict):
             return False
         same = said.get("os") == self.os and said.get("architecture") == self.architecture
@@ -80,7 +84,9 @@ class Warmer:
         platforms: Sequence[Platform] | None,
         progress: Callable[[Step], None],
         authorization: str | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
+        """`trust` None: whom this system trusts."""
         self._base = base
         self._platforms = platforms
         self._progress = progress
@@ -92,7 +98,7 @@ class Warmer:
 
         self._errors = httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException
         self._pool = httpcore.ConnectionPool(
-            max_connections=PARALLEL, max_keepalive_connections=PARALLEL
+            ssl_context=trust, max_connections=PARALLEL, max_keepalive_connections=PARALLEL
         )
 
     def close(self) -> None:
@@ -113,13 +119,17 @@ class Warmer:
             seen |= {wanted, _digest(body)}
             size += len(body)
             tree = _object(body, f"{path}:{wanted}")
-            waiting += self._children(tree)
+            children = list(self._children(tree))
+            if wanted == reference and _list(tree, "manifests") and not children:
+                raise WarmingFailed(
+                    f"{path}:{reference} is for other platforms: {_platforms(tree)}"
+                )
+            waiting += children
             waiting += self._referrers(path, wanted if ":" in wanted else _digest(body))
             for entry in [tree.get("config"), *_list(tree, "layers"), *_list(tree, "blobs")]:
                 if isinstance(entry, dict) and isinstance(entry.get("digest"), str):
                     blobs.setdefault(entry["digest"], entry.get("size"))
-        with ThreadPoolExecutor(PARALLEL) as threads:
-            size += sum(threads.map(lambda blob: self._blob(path, *blob), blobs.items()))
+        size += self._blobs(path, blobs)
         return Warmed(sum(":" in name for name in seen), len(blobs), size)
 
     def _children(self, tree: dict[str, Any]) -> Iterator[str]:
@@ -149,6 +159,18 @@ class Warmer:
                     if isinstance(entry, dict) and isinstance(entry.get("digest"), str)
                 )
 
+    def _blobs(self, path: str, blobs: Mapping[str, int | None]) -> int:
+        threads = ThreadPoolExecutor(PARALLEL)
+        wait = True
+        try:
+            return sum(threads.map(lambda blob: self._blob(path, *blob), blobs.items()))
+        except KeyboardInterrupt:
+            # A blob may take hours, and whoever interrupts is not to wait for it.
+            wait = False
+            raise
+        finally:
+            threads.shutdown(wait=wait, cancel_futures=True)
+
     def _blob(self, path: str, digest: str, size: int | None) -> int:
         target = f"/v2/{path}/blobs/{digest}"
         return sum(map(len, self._get(target, size)))
@@ -177,7 +199,7 @@ class Warmer:
                     self._progress(Step(target, len(piece), total))
                     yield piece
         except self._errors as error:
-            raise WarmingFailed(f"{target}: {error or type(error).__name__}") from None
+            raise WarmingFailed(f"{target}: {str(error) or type(error).__name__}") from None
 
 
 def _digest(body: bytes) -> str:
@@ -194,6 +216,16 @@ def _object(body: bytes, what: str) -> dict[str, Any]:
 def _list(tree: dict[str, Any], name: str) -> list[Any]:
     found = tree.get(name)
     return found if isinstance(found, list) else []
+
+
+def _platforms(index: dict[str, Any]) -> str:
+    said = [entry.get("platform") for entry in _list(index, "manifests") if isinstance(entry, dict)]
+    named = (
+        "/".join(str(one[part]) for part in ("os", "architecture", "variant") if one.get(part))
+        for one in said
+        if isinstance(one, dict)
+    )
+    return ", ".join(sorted(set(named) - {"unknown/unknown", ""})) or "none is named"
 
 
 def _message(body: bytes) -> str:

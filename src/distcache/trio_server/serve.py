@@ -180,6 +180,7 @@ async def open_server(
         service = assemble(settings, core, store, shell, trio.current_time, on_decision)
         listening = open_listening(settings)
         server = Server(settings, service, listening, shell)
+        debugging = None
         if settings.debug is not None:
             debugging = Debugging(settings, core, service, lambda: server.connections)
             server.tell(debugging, open_debug(settings.debug))
@@ -189,6 +190,8 @@ async def open_server(
                 yield server
         finally:
             listening.remove_path()
+            if debugging is not None:
+                debugging.close()
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(store.close)
