@@ -15,8 +15,9 @@ from tests.commands.shop import Shop, run
 from tests.operations.old_registry import Old
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "commands.md"
-GROUP = typer.main.get_command(app)
-assert isinstance(GROUP, typer.core.TyperGroup)
+_GROUP = typer.main.get_command(app)
+assert isinstance(_GROUP, typer.core.TyperGroup)
+GROUP = _GROUP
 COMMANDS = sorted(GROUP.commands)
 
 
