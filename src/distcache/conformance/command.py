@@ -14,7 +14,7 @@ from . import report
 from .checks import Check
 from .connection import Address
 from .login import Credentials
-from .runner import Options, Unreachable, run
+from .runner import Options, Unreachable, endpoint, run
 
 
 def conformance(
@@ -70,7 +70,7 @@ def conformance(
             credentials=Credentials(username, password or "") if username is not None else None,
             upstream=upstream,
             push=push,
-            origin=_endpoint(origin) if origin else None,
+            origin=endpoint(origin) if origin else None,
             examples=examples,
             patience=timeout,
             **more,
@@ -107,13 +107,6 @@ def _check(options: Options, chosen: list[Check], json: Path | None, junit: Path
         if path is not None:
             path.write_text(text)
     raise typer.Exit(1 if said.failed else 0)
-
-
-def _endpoint(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"not HOST:PORT: {text}")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _fail(message: str, status: int) -> NoReturn:

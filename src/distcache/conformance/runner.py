@@ -42,6 +42,14 @@ class Options:
     patience: float = 30.0
 
 
+def endpoint(text: str) -> tuple[str, int]:
+    """`HOST:PORT`, for `Options.origin`; without a host on loopback. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"not HOST:PORT: {text}")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 @frozen
 class Report:
     """`results` in the order of the checks."""
