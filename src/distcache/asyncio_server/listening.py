@@ -5,11 +5,8 @@ import socket
 from collections.abc import Callable
 
 from .. import log
-from ..driver.listening import OUT, PAUSE, client_name
+from ..driver.listening import BATCH, OUT, PAUSE, client_name
 from ..settings import Level
-
-BATCH = 64
-"""Connections taken in at once; between batches the others get their turn."""
 
 Serve = Callable[[socket.socket, str], None]
 

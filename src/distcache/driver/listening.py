@@ -16,6 +16,9 @@ from ..settings import Debug, Level, Settings
 BACKLOG = 1024
 """Connections that the kernel keeps waiting; it lowers this to its own bound."""
 
+BATCH = 64
+"""Connections taken in at once; between batches the others get their turn."""
+
 PAUSE = 0.1
 """Seconds without accepting when the system is out of descriptors or memory."""
 

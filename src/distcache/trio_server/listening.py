@@ -1,12 +1,12 @@
 """Taking in connections: their bound, and running out of files."""
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
 from .. import log
-from ..driver.listening import OUT, PAUSE, client_name
+from ..driver.listening import BATCH, OUT, PAUSE, client_name
 from ..settings import Level
 
 Serve = Callable[[socket.socket, str], Awaitable[None]]
@@ -26,6 +26,25 @@ async def accept(
                 places.release()
                 raise
             nursery.start_soon(_serve, one, client_name(address), places, serve)
+            # Whoever waits already: with one of them a round, busy connections starve a crowd.
+            for one, address in _waiting(listener, places):
+                nursery.start_soon(_serve, one, client_name(address), places, serve)
+
+
+def _waiting(
+    listener: socket.socket, places: trio.Semaphore
+) -> Iterator[tuple[socket.socket, object]]:
+    """At most `BATCH`, each of which has taken a place."""
+    for _ in range(BATCH):
+        try:
+            places.acquire_nowait()
+        except trio.WouldBlock:
+            return
+        try:
+            yield listener.accept()
+        except OSError:  # nobody, or what `_accept` will tell of
+            places.release()
+            return
 
 
 async def _accept(listener: socket.socket) -> tuple[socket.socket, object]:

@@ -91,6 +91,27 @@ async def test_a_bug_in_one_connection_is_logged_and_gives_its_place_back(
     caplog.clear()
 
 
+@pytest.mark.parametrize("room", [100, 30])
+async def test_a_crowd_is_taken_in_at_once_however_busy_the_others(room: int) -> None:
+    """A round of the scheduler may be long: one connection a round would keep a crowd waiting."""
+    (listener,) = listen("127.0.0.1", 0)
+    served: list[socket.socket] = []
+
+    async def serve(one: socket.socket, client: str) -> None:
+        served.append(one)
+        await trio.sleep_forever()
+
+    crowd = [socket.create_connection(listener.getsockname()) for _ in range(60)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept, listener, trio.Semaphore(room), nursery, serve)
+        for _ in range(8):
+            await trio.lowlevel.checkpoint()
+        assert len(served) == min(room, len(crowd))
+        nursery.cancel_scope.cancel()
+    for one in [*crowd, *served]:
+        one.close()
+
+
 async def test_every_interface_is_listened_on_without_a_host() -> None:
     sockets = listen(None, 0)
     for one in sockets:
