@@ -4,6 +4,7 @@ Taken over like `contract`.
 """
 
 import base64
+import json
 import logging
 import socket
 import ssl
@@ -20,6 +21,7 @@ from distcache.access import HtpasswdRule, Patterns, Rules
 from distcache.configuration.document import Seconds
 from distcache.core.config import Config, Limits
 from distcache.core.config import Upstream as Treatment
+from distcache.core.oci import OCI_MANIFEST
 from distcache.credentials import Helper, PasswordFile
 from distcache.settings import ServerTls, Settings
 from distcache.wire.outgoing import Credentials
@@ -150,6 +152,48 @@ def test_repositories_that_are_not_served(benches: Benches) -> None:
         assert b.get("/v2/").status == 200
 
 
+def test_a_manifest_gives_no_right_to_what_it_says_to_lie_elsewhere(benches: Benches) -> None:
+    """Whoever may push can name a stranger's digest so: registries do not look for it."""
+    with benches() as b:
+        private = b.upstream.blob("a/private", BODY)
+        assert b.get(private).body == BODY
+        b.settled()
+        layer = {"mediaType": "x/y", "digest": up.digest(BODY), "size": len(BODY)}
+        tree = {"layers": [{**layer, "urls": ["https://cdn.example/x"]}], "blobs": [layer]}
+        tag = b.upstream.manifest("b/evil", "v1", json.dumps(tree).encode())
+        assert b.get(tag).status == 200
+        b.settled()
+        assert b.get(private.replace("a/private", "b/evil")).status == 404
+        assert b.get(private).headers["cache-status"] == "distcache; hit"
+
+
+def told(b: Bench, target: str, method: str, *fields: str) -> tuple[object, ...]:
+    """All that a client can see of an answer but the time."""
+    answer = b.get(target, method, *fields)
+    headers = {name: value for name, value in answer.headers.items() if name != "date"}
+    return answer.status, headers, answer.body
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 429])
+def test_an_error_does_not_tell_what_another_repository_has(benches: Benches, code: int) -> None:
+    refusal = up.status(code, REALM if code == 401 else {})
+    with benches() as b:
+        document = up.manifest(SMALL)
+        b.get(b.upstream.manifest("a/private", "v1", document))
+        for held, kind in ((SMALL, "blobs"), (document, "manifests")):
+            path = f"/v2/a/private/{kind}/{up.digest(held)}"
+            b.upstream.on(path, up.whole(held, {"Content-Type": OCI_MANIFEST}))
+            assert b.get(path).body == held
+            b.settled()
+            known, unknown = (f"/v2/b/other/{kind}/{up.digest(one)}" for one in (held, b"no one's"))
+            b.upstream.on(known, refusal)
+            b.upstream.on(unknown, refusal)
+            for method in ("GET", "HEAD"):
+                seen = told(b, known, method)
+                assert seen == told(b, unknown, method)
+                assert seen[0] == code
+
+
 # What upstreams are shown
 
 
@@ -230,6 +274,25 @@ def test_clients_show_their_own_tokens_where_upstream_wants_them(benches: Benche
         assert b.get(path, "GET", alice).headers["cache-status"] == "distcache; hit"
         shown = {asked.headers.get("authorization") for asked in b.upstream.asked}
         assert shown == {None, "Bearer alices", "Bearer bobs"}
+
+
+@pytest.mark.parametrize("shown", [(), ("Authorization: Bearer bobs",)])
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_who_is_refused_upstream_cannot_tell_what_is_held_for_others(
+    benches: Benches, shown: tuple[str, ...], code: int
+) -> None:
+    with benches() as b:
+        assert b.server.reload(sited(b, passthrough=True))
+        refusal = up.status(code, WANTED if code == 401 else {})
+        held, unknown = (b.upstream.blob("a/img", one) for one in (BODY, SMALL))
+        b.upstream.on(held, only_for("Bearer alices", up.whole(BODY), refusal))
+        b.upstream.on(unknown, only_for("Bearer alices", up.status(404), refusal))
+        assert b.get(held, "GET", "Authorization: Bearer alices").body == BODY
+        b.settled()
+        for method in ("GET", "HEAD"):
+            seen = told(b, held, method, *shown)
+            assert seen == told(b, unknown, method, *shown)
+            assert seen[0] == code
 
 
 # Whom they are asked through

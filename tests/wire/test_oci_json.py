@@ -32,6 +32,7 @@ from distcache.wire.oci_json import (
 )
 from tests.wire.samples import DIGEST, LONG, OTHER, REPOSITORY
 
+ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 CONFIG = {"mediaType": CONFIG_TYPE, "digest": DIGEST, "size": 7}
 LAYER = {"mediaType": "application/x.layer", "digest": OTHER, "size": 9}
@@ -82,6 +83,42 @@ def test_the_subject_is_not_a_child() -> None:
         Content(Kind.BLOB, DIGEST),
         Content(Kind.BLOB, OTHER),
     ]
+
+
+@pytest.mark.parametrize("key", ["urls", "URLs", "url\u017f"])
+@pytest.mark.parametrize("said", [["https://cdn.example/layer"], "https://cdn.example/layer", []])
+@pytest.mark.parametrize(
+    ("kind", "member"), [(OCI_MANIFEST, "layers"), (ARTIFACT, "blobs"), (OCI_INDEX, "manifests")]
+)
+def test_what_is_said_to_be_elsewhere_is_not_a_child(
+    kind: str, member: str, key: str, said: Any
+) -> None:
+    elsewhere = {**LAYER, key: said}
+    document = parse({member: [elsewhere, CONFIG]}, kind)
+    assert document is not None
+    assert [child.content.digest for child in document.children] == [DIGEST]
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        *((kind, [DIGEST, OTHER]) for kind in (OCI_MANIFEST, DOCKER_MANIFEST)),
+        *((kind, ["sha256:" + "c" * 64]) for kind in (OCI_INDEX, DOCKER_LIST)),
+        (ARTIFACT, ["sha256:" + "d" * 64]),
+        *((kind, ["sha256:" + "e" * 64]) for kind in (SCHEMA1, SIGNED_SCHEMA1)),
+        ("application/vnd.example.other+json", []),
+    ],
+)
+def test_only_the_members_of_its_type_name_something(kind: str, names: list[str]) -> None:
+    """Registries take a manifest without a look at the others."""
+    more = {"manifests": "c", "blobs": "d", "fsLayers": "e"}
+    said = {
+        member: [{"digest": f"sha256:{hex_ * 64}", "blobSum": f"sha256:{hex_ * 64}"}]
+        for member, hex_ in more.items()
+    }
+    document = parse({**IMAGE, **said}, kind)
+    assert document is not None
+    assert [child.content.digest for child in document.children] == names
 
 
 def test_a_layer_that_comes_twice_counts_once_and_order_is_kept() -> None:
@@ -174,11 +211,19 @@ def test_an_error_page_is_no_manifest_whatever_its_type() -> None:
     assert parse({"errors": []}, OCI_MANIFEST) is None
 
 
-def test_of_a_key_given_twice_the_last_counts() -> None:
-    body = b'{"layers":[],"layers":[%s]}' % json.dumps(LAYER).encode()
-    document = parse_manifest(body, OCI_MANIFEST)
-    assert document is not None
-    assert len(document.children) == 1
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"layers":[],"layers":[%s]}',
+        '{"layers":[%s],"Layers":[]}',
+        '{"layers":[%s],"layer\u017f":[]}',
+        '{"layers":[{"size":1,"Size":2},%s]}',
+        '{"layers":[%s],"annotations":{"a":"","a":""}}',
+    ],
+)
+def test_what_registries_may_read_another_way_names_nothing(body: str) -> None:
+    document = parse_manifest((body % json.dumps(LAYER)).encode(), OCI_MANIFEST)
+    assert document == Document(OCI_MANIFEST)
 
 
 def test_lone_surrogates_do_not_get_through() -> None:

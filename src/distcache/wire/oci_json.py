@@ -4,13 +4,16 @@ Reading never raises, whatever the bytes: what is not a manifest or listing is N
 descriptor that is malformed, or whose digest cannot be verified here, is left out while the
 rest counts. Bytes are never written anew from what was read: digests are over bytes.
 
+To name content gives a right to it, since registries take no manifest that names what its
+repository has not got: so only what they are sure to have looked at counts.
+
 Sources: OCI image-spec 1.1 (manifest.md, image-index.md, descriptor.md), distribution-spec
 1.1 (Listing Tags, Listing Referrers, Error Codes), Docker's image manifest v2 schema 1.
 """
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from attrs import frozen
@@ -19,6 +22,8 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from ..core.effects import Code
 from ..core.oci import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
     OCI_INDEX,
     OCI_MANIFEST,
     Content,
@@ -41,6 +46,10 @@ SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
 LARGEST = 2**63 - 1
 """Bytes; descriptors hold an int64."""
 
+_IMAGES = (OCI_MANIFEST, DOCKER_MANIFEST)
+_INDEXES = (OCI_INDEX, DOCKER_LIST)
+_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
+
 _VAGUE = ("application/json", OCTETS, "binary/octet-stream")
 """Types, besides `text/*`, that servers use for anything."""
 
@@ -50,19 +59,14 @@ T = TypeVar("T")
 def parse_manifest(body: bytes, content_type: str | None) -> Document | None:
     """What the cache must know of a manifest's bytes. The type is upstream's Content-Type when
     that says something, else the JSON's own `mediaType`, else what the members show."""
-    manifest = load(body)
+    objects = _Objects()
+    manifest = load(body, objects.take)
     if not isinstance(manifest, dict):
         return None
     kind = specific(content_type) or _own_type(manifest) or _inferred_type(manifest)
     if kind is None or not manifest.keys() & _MEMBERS:
         return None
-    blobs = [manifest.get("config"), *_list(manifest, "layers"), *_list(manifest, "blobs")]
-    blobs += [_schema1_layer(layer) for layer in _list(manifest, "fsLayers")]
-    children = [
-        *_descriptors(Kind.BLOB, blobs),
-        *_descriptors(Kind.MANIFEST, _list(manifest, "manifests")),
-    ]
-    return Document(kind, _unique(children))
+    return Document(kind, () if objects.ambiguous else _unique(_named(kind, manifest)))
 
 
 def parse_listing(body: bytes, content_type: str | None, reference: Reference) -> Document | None:
@@ -100,11 +104,12 @@ def specific(content_type: str | None) -> str | None:
     return None if vague else said
 
 
-def load(body: bytes) -> Any:
+def load(body: bytes, object_: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
     """A JSON text in UTF-8, or None: also for what other parsers would refuse (NaN, a byte
-    order mark) and for what is nested deeper, or has longer numbers, than can be read."""
+    order mark) and for what is nested deeper, or has longer numbers, than can be read.
+    `object_` makes an object of its members."""
     try:
-        return json.loads(body.decode(), parse_constant=_refuse)
+        return json.loads(body.decode(), parse_constant=_refuse, object_pairs_hook=object_)
     except (ValueError, RecursionError):
         return None
 
@@ -201,10 +206,41 @@ def _text(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
+class _Objects:
+    """Makes the objects of a text. `ambiguous`: one has the same key twice, or two that only
+    differ in case, which Go takes for one: a registry may have read another value than we do."""
+
+    def __init__(self) -> None:
+        self.ambiguous = False
+
+    def take(self, members: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(members)
+        self.ambiguous = self.ambiguous or len({key.casefold() for key in found}) < len(members)
+        return found
+
+
+def _named(kind: str, manifest: Mapping[str, Any]) -> list[Descriptor]:
+    """In the members that a manifest of that type has: what it says in others, or is of a type
+    that is not known here, no registry looks at."""
+    if kind in _IMAGES:
+        return _descriptors(Kind.BLOB, [manifest.get("config"), *_list(manifest, "layers")])
+    if kind in _INDEXES:
+        return _descriptors(Kind.MANIFEST, _list(manifest, "manifests"))
+    if kind == _ARTIFACT:
+        return _descriptors(Kind.BLOB, _list(manifest, "blobs"))
+    if kind in (SCHEMA1, SIGNED_SCHEMA1):
+        return _descriptors(Kind.BLOB, map(_schema1_layer, _list(manifest, "fsLayers")))
+    return []
+
+
 def _descriptors(kind: Kind, items: Iterable[Any]) -> list[Descriptor]:
+    """What is said to lie at other `urls` is left out: no registry looks whether it has that
+    content, so whoever may push could name a stranger's and be given it here."""
     found = []
     for item in items:
-        described = structure(item, _Described) if isinstance(item, dict) else None
+        if not isinstance(item, dict) or any(key.casefold() == "urls" for key in item):
+            continue
+        described = structure(item, _Described)
         if described is None or not 0 <= (described.size or 0) <= LARGEST:
             continue
         digest = spelling.digest(described.digest)
