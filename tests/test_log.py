@@ -31,10 +31,9 @@ def lines(settings: Log, text: str = "/v2/") -> list[str]:
         sent=12,
         agent=text,
         cache="distcache; hit",
-        request="r1",
     )
     if log.access_wanted():
-        log.access(said, "127.0.0.1:9", 0.0015)
+        log.access(said, "127.0.0.1:9", 0.0015, "r1")
     log.flush()
     return stream.getvalue().split("\n")[:-1]
 
@@ -45,6 +44,7 @@ def test_text_lines_are_the_registrys_kind() -> None:
     assert ' msg="something happened" service=registry key=/v2/' in event
     assert "none" not in event
     assert "http.request.method=GET" in request
+    assert "http.request.id=r1 " in request
     assert "http.response.status=200" in request
     assert "http.response.duration=1.500ms" in request
     assert 'cache="distcache; hit"' in request
@@ -103,7 +103,7 @@ def test_lines_come_in_the_order_in_which_things_were_said(count: int) -> None:
     stream = io.StringIO()
     log.configure(Log(), stream)
     for number in range(count):
-        log.access(log.answered(method="GET", target="/", status=200, sent=number), "c", 0.0)
+        log.access(log.answered(method="GET", target="/", status=200, sent=number), "c", 0.0, "r1")
     log.note(Level.INFO, "last")
     *requests, last = stream.getvalue().splitlines()
     assert [line.count(f"http.response.written={n} ") for n, line in enumerate(requests)] == (
@@ -123,7 +123,7 @@ def test_a_line_waits_for_no_other() -> None:
 
     log.configure(Log(), Stream())
     for target in ("/first", "/second"):
-        log.access(log.answered(method="GET", target=target, status=200, sent=1), "c", 0.0)
+        log.access(log.answered(method="GET", target=target, status=200, sent=1), "c", 0.0, "r1")
     assert written.wait(60)
 
 
@@ -132,7 +132,7 @@ def test_requests_said_before_a_change_of_format_are_said_in_the_new_one() -> No
     said = log.answered(method="GET", target="/", status=200, sent=1)
     stream = io.StringIO()
     log.configure(Log(formatter=Formatter.JSON), stream)
-    log.access(said, "c", 0.0)
+    log.access(said, "c", 0.0, "r1")
     log.flush()
     assert json.loads(stream.getvalue())["http.request.remoteaddr"] == "c"
 
@@ -141,5 +141,5 @@ def test_a_reader_that_is_gone_stops_nothing() -> None:
     stream = io.StringIO()
     log.configure(Log(), stream)
     stream.close()
-    log.access(log.answered(method="GET", target="/", status=200, sent=1), "c", 0.0)
+    log.access(log.answered(method="GET", target="/", status=200, sent=1), "c", 0.0, "r1")
     log.note(Level.ERROR, "nobody reads this")

@@ -77,7 +77,7 @@ def access_wanted() -> bool:
 
 @frozen(eq=False)
 class Answered:
-    """What is said of answered requests that differ in their client and duration only."""
+    """What is said of answered requests that differ in their client, id and duration only."""
 
     fields: "Mapping[str, Value | _Hole]"
     writer: "_Writer | None"
@@ -93,17 +93,16 @@ def answered(
     user: str | None = None,
     agent: str | None = None,
     cache: str | None = None,
-    request: str | None = None,
 ) -> Answered:
-    """`sent` bytes of body, `cache` as in Cache-Status, `request` its id, `user` who asked, where
-    that is known. The target's query is shown; no header that could hold a secret is taken."""
+    """`sent` bytes of body, `cache` as in Cache-Status, `user` who asked, where that is known.
+    The target's query is shown; no header that could hold a secret is taken."""
     fields: dict[str, Value | _Hole] = {
         "http.request.method": method,
         "http.request.uri": target,
         "http.request.remoteaddr": _Hole(),
         "auth.user.name": user,
         "http.request.useragent": agent,
-        "http.request.id": request,
+        "http.request.id": _Hole(),
         "http.response.status": status,
         "http.response.written": sent,
         "http.response.duration": _Hole(),
@@ -112,23 +111,27 @@ def answered(
     return _prepared(fields)
 
 
-def access(said: Answered, client: str, seconds: float) -> None:
-    """One answered request."""
+def access(said: Answered, client: str, seconds: float, request: str) -> None:
+    """One answered request. `request` is its id, of characters that need no quotes."""
     if said.writer is not _Current.writer:
         said = _prepared(said.fields)
     writer = said.writer
     duration = f"{seconds * 1000:.3f}ms"
-    if writer is None or len(said.parts) != 4:
+    if writer is None or len(said.parts) != 5:
         # The program that we are part of does the logging, or a field of its own is in our way.
-        own = {"http.request.remoteaddr": client, "http.response.duration": duration}
+        own = {
+            "http.request.remoteaddr": client,
+            "http.request.id": request,
+            "http.response.duration": duration,
+        }
         _ACCESS.info(_COMPLETED, extra={"fields": {**said.fields, **own}})
         return
-    start, before, after, end = said.parts
+    start, before, between, after, end = said.parts
     formatter = writer.formatter
     mark = formatter.mark
     writer.write(
         f"{start}{mark}{_now()}{mark}{before}{formatter.remembered(client)}"
-        f"{after}{mark}{duration}{mark}{end}\n"
+        f"{between}{mark}{request}{mark}{after}{mark}{duration}{mark}{end}\n"
     )
 
 

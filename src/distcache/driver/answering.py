@@ -27,7 +27,7 @@ COPY = 256 * 1024
 
 class Answering:
     """Asks for `pull`. `done` gives the step that follows the answer; after it, as after
-    Pause.END, there is none. `wake`: as for the dialogue. `line.via`: see `Driver.open`."""
+    Pause.END, there is none. `wake`: as for the dialogue. `line` is the asker."""
 
     # One is made for each pull, and most need none of these.
     _left = False
@@ -53,7 +53,7 @@ class Answering:
         self._wake = wake
         self._done = done
         self._next: Callable[[], Step] = self._go_on
-        self.exchange = driver.open(pull, wake, line.via)
+        self.exchange = driver.open(pull, wake, line)
 
     def step(self) -> Step:
         return self._next()

@@ -126,7 +126,7 @@ class Dialogue:
         reading = service.readings.of(request, service.router)
         if reading.circle:
             return self._reply(line, LOOP)
-        line.via = reading.via
+        line.via, line.given = reading.via, reading.id
         routed = reading.routed
         if routed is ROOT:
             return self._reply(line, ROOT)

@@ -32,6 +32,7 @@ from ..core.effects import (
     SendBody,
     Spool,
     Stored,
+    UpstreamRequest,
 )
 from ..core.events import (
     BodySent,
@@ -42,6 +43,7 @@ from ..core.events import (
     PullRequested,
     SourceLost,
     TokenRefused,
+    Woke,
 )
 from ..core.inventory import BlobDropped, BlobStored, Record
 from ..core.oci import Digest, Repository, Time
@@ -51,8 +53,9 @@ from ..store import Store, StoreError
 from ..wire import challenge, upstream
 from ..wire.memo import Memo
 from ..wire.outgoing import Credentials, HttpRequest
+from .asking import FIELD, Askers, new_id
 from .clock import Clock
-from .exchange import Exchange, Send
+from .exchange import Asker, Exchange, Send
 from .ports import Core, Shell, Upstreams
 from .sources import Blobs, OpenSpool, Source, Spools
 from .storekeeper import StoreKeeper
@@ -84,12 +87,14 @@ class Driver:
         self._shell = shell
         self._events: deque[Event] = deque()
         self._feeding = False
+        self._event: Event = Woke()
         self._armed: Time | None = None
         self._number = 0
         self._exchanges: dict[int, Exchange] = {}
         self._transfers: dict[int, Transfer] = {}
         self._asking: set[int] = set()
         self._chains: Memo[Repository, str] = Memo(CHAINS)
+        self._askers = Askers()
         self._keeper = StoreKeeper(store, shell.run_job, self.feed)
         self._spools = Spools(self._keeper.close)
         self._blobs = Blobs()
@@ -122,6 +127,7 @@ class Driver:
         self._feeding = True
         try:
             while True:
+                self._event = event
                 for effect in self._handle(event):
                     self._interpret(effect)
                 if not self._events:
@@ -138,13 +144,14 @@ class Driver:
 
     # For a client's connection
 
-    def open(self, pull: Pull, wake: Callable[[], None], via: str = "") -> Exchange:
-        """A client asks. `wake` is called when there are effects for it. `via`: through whom, as
-        its Via says; upstream is told, so that a circle of several caches is seen by the first."""
-        if via and not isinstance(pull.target, Catalog):
-            self._chains.put(pull.target.repository, via)
+    def open(self, pull: Pull, wake: Callable[[], None], asker: Asker | None = None) -> Exchange:
+        """A client asks. `wake` is called when there are effects for it. Upstream is told the
+        asker's id, and through whom it came, so that a circle of several caches is seen by the
+        first."""
+        if asker is not None and asker.via and not isinstance(pull.target, Catalog):
+            self._chains.put(pull.target.repository, asker.via)
         self._number += 1
-        exchange = Exchange(self._number, wake)
+        exchange = Exchange(self._number, wake, asker)
         self._exchanges[exchange.number] = exchange
         self.feed(PullRequested(exchange.number, pull))
         return exchange
@@ -232,7 +239,7 @@ class Driver:
                     exchange.done = True
                     exchange.take(effect)
             case Fetch():
-                self._fetch(effect)
+                self._fetch(effect, self._asker(effect))
             case CancelFetch():
                 if (transfer := self._transfers.get(effect.fetch)) is not None:
                     transfer.cancel()
@@ -262,13 +269,21 @@ class Driver:
         spool = self._spools.find(source)
         return None if spool is None or spool.body is None else spool.use()
 
-    def _fetch(self, effect: Fetch) -> None:
+    def _asker(self, effect: Fetch) -> Exchange | None:
+        event = self._event
+        number = event.exchange if isinstance(event, PullRequested) else None
+        before = self._transfers.get(getattr(event, "fetch", -1))
+        if before is not None and before.asker is not None:
+            number = before.asker.number
+        return self._askers.of(effect.request, number, self._exchanges)
+
+    def _fetch(self, effect: Fetch, asker: Exchange | None) -> None:
         asked = effect.request
         if asked.authorization is True and asked.mirror is None:
             self._asking.add(effect.fetch)
-            self._find_login(asked.repository.upstream, partial(self._fetch_as, effect))
+            self._find_login(asked.repository.upstream, partial(self._fetch_as, effect, asker))
         else:
-            self._start(effect, None)
+            self._start(effect, asker, None)
 
     def _find_login(self, key: str, then: Callable[[Known | Failed], None]) -> None:
         said = self.upstreams.login(key, self.clock.now())
@@ -277,7 +292,7 @@ class Driver:
         else:
             then(said)
 
-    def _fetch_as(self, effect: Fetch, said: Known | Failed) -> None:
+    def _fetch_as(self, effect: Fetch, asker: Exchange | None, said: Known | Failed) -> None:
         if effect.fetch not in self._asking:
             return  # cancelled, and told so
         self._asking.discard(effect.fetch)
@@ -288,14 +303,14 @@ class Driver:
             self.feed(FetchFailed(effect.fetch, Cause.REFUSED))
         else:
             assert not isinstance(said.login, IdentityToken)
-            self._start(effect, said.login)
+            self._start(effect, asker, said.login)
 
-    def _start(self, effect: Fetch, login: Credentials | None) -> None:
+    def _start(self, effect: Fetch, asker: Exchange | None, login: Credentials | None) -> None:
         asked = effect.request
         key = asked.repository.upstream
         try:
             site = self.upstreams.place(key, asked.mirror)
-            sent = self._signed(upstream.request(site, asked, login), asked.repository)
+            sent = self._signed(upstream.request(site, asked, login), asked, asker)
         except Exception as error:
             # A request that must not be sent, above all one that would show a secret.
             log.failure("a request to upstream could not be made", error)
@@ -313,6 +328,7 @@ class Driver:
             self.feed,
             self.clock.now,
             self._transferred,
+            asker,
         )
         self._transfers[effect.fetch] = transfer
         self._shell.start_fetch(transfer)
@@ -322,11 +338,17 @@ class Driver:
         if self.on_transfer is not None:
             self.on_transfer(transfer)
 
-    def _signed(self, sent: HttpRequest, repository: Repository) -> HttpRequest:
-        chain = self._chains.get(repository)
+    def _signed(
+        self, sent: HttpRequest, asked: UpstreamRequest, asker: Exchange | None
+    ) -> HttpRequest:
+        chain = self._chains.get(asked.repository)
         own = f"1.1 {self.name}"
         via = (b"Via", (f"{chain}, {own}" if chain else own).encode())
-        return evolve(sent, headers=(*sent.headers, via))
+        if asked.location is not None and not asked.location.same_origin:
+            # The id is for a registry's log; a storage service signs what it is sent.
+            return evolve(sent, headers=(*sent.headers, via))
+        name = new_id() if asker is None or asker.asker is None else asker.asker.name
+        return evolve(sent, headers=(*sent.headers, via, (FIELD, name.encode())))
 
     def _acquire_token(self, effect: AcquireToken) -> None:
         if effect.mirror is None:

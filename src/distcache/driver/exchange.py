@@ -2,11 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from attrs import Factory, define
 
 from ..core.effects import Abort, Finish, Respond, Spool, Stored
-from ..core.pull import Span
+from ..core.pull import Pull, Span
 from .sources import Source
 
 
@@ -25,6 +26,21 @@ class Send:
             self.opened.release()
 
 
+class Asker(Protocol):
+    """A client's request, as far as upstream is told of it. `via`: through whom it came, as its
+    Via says."""
+
+    @property
+    def pull(self) -> Pull | None: ...
+
+    @property
+    def via(self) -> str: ...
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+
+
 ClientEffect = Respond | Send | Finish | Abort
 
 
@@ -35,6 +51,7 @@ class Exchange:
 
     number: int
     wake: Callable[[], None]
+    asker: Asker | None = None
     effects: deque[ClientEffect] = Factory(deque)
     done: bool = False
 

@@ -10,6 +10,7 @@ from ..wire.headers import Headers, only, sendable, values
 from ..wire.memo import HEADS, Memo, common
 from ..wire.plain import Request
 from ..wire.replies import Reply
+from .asking import given_id
 
 LONGEST_CHAIN = 1000
 """Characters of Via: with more, caches go round and round that do not know themselves."""
@@ -27,7 +28,7 @@ class Routes(Protocol):
 @frozen
 class Reading:
     """`via`: through whom it came; `circle`: through us, or too many. `login` is the one
-    Authorization; `touches` is what `routed` does."""
+    Authorization; `touches` is what `routed` does; `id` is the client's, or empty."""
 
     request: Request
     router: Routes
@@ -36,6 +37,7 @@ class Reading:
     routed: Pull | Reply
     login: str | None
     touches: Asked
+    id: str
 
 
 class Readings:
@@ -65,4 +67,5 @@ class Readings:
         routed = router.route(request.method, request.target, headers, request.http_version)
         login = only(headers, b"authorization")
         via = via if sendable(via) else ""
-        return Reading(request, router, via, circle, routed, login, asked(routed))
+        touches, number = asked(routed), given_id(headers)
+        return Reading(request, router, via, circle, routed, login, touches, number)

@@ -15,6 +15,7 @@ from ..wire.answers import cache_status
 from ..wire.headers import only
 from ..wire.memo import HEADS, Memo, common
 from ..wire.plain import Request
+from .asking import new_id
 from .certificates import Certificates
 from .checks import Checks
 from .driver import Driver
@@ -77,17 +78,26 @@ class Line:
     pull: Pull | None = None
     who: str | None = None
     via: str = ""
+    given: str = ""
+    """The id that the client gave it."""
     head: AnswerHead | None = None
     status: int = 0
     sent: int = 0
     silent: bool = False
     begun: float = field(factory=perf_counter)
 
+    @property
+    def name(self) -> str:
+        """The request's id, which upstream is told too."""
+        if not self.given:
+            self.given = new_id()
+        return self.given
+
     def end(self, client: str, on_decision: OnDecision | None) -> None:
         """The access log's line, and the word to the embedding program."""
         seconds = perf_counter() - self.begun
         if not self.silent and log.access_wanted():
-            log.access(_lines.of(self), client, seconds)
+            log.access(_lines.of(self), client, seconds, self.name)
         if on_decision is not None and self.pull is not None and self.head is not None:
             problem = self.head.problem
             reason = "" if problem is None else problem.message

@@ -31,6 +31,7 @@ from ..wire.headers import Headers, values
 from ..wire.oci_json import parse_listing, parse_manifest
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
+from .exchange import Exchange
 from .sources import OpenSpool
 
 TOKEN_LIMIT = 1024 * 1024
@@ -71,6 +72,8 @@ class Transfer:
     _feed: Callable[[Event], None]
     _now: Callable[[], float]
     _ended: Callable[["Transfer"], None]
+    asker: Exchange | None = None
+    """Whose pull it is made for, if anybody still waits."""
     stop: Callable[[], None] | None = None
     cancelled: bool = False
     _over: bool = False

@@ -1,0 +1,83 @@
+"""What any adapter must do for those who run the server: ids of requests, health, figures.
+
+Taken over like `contract`.
+"""
+
+import logging
+import re
+from typing import Any
+
+import pytest
+
+from distcache.core import events as ev
+from tests.adapters import scripted as up
+from tests.adapters.harness import Bench, Benches
+
+BODY = bytes(range(256)) * 40
+GIVEN = "req-7/of:the+client@here"
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """Fields of the access log's lines."""
+    return [r.fields for r in caplog.records if r.name == "distcache.access"]  # type: ignore[attr-defined]
+
+
+def told(b: Bench) -> list[str]:
+    """The ids that upstream was told, in order."""
+    return [asked.headers.get("x-request-id", "") for asked in b.upstream.asked]
+
+
+# One id per request
+
+
+def test_a_request_s_id_is_the_client_s_in_the_log_and_upstream(
+    benches: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "distcache")
+    with benches() as b:
+        tag = b.upstream.manifest("a/img", "v1", up.manifest(BODY))
+        assert b.get(tag, "GET", f"X-Request-Id: {GIVEN}").status == 200
+        assert len(b.upstream.asked) > 1, "the tag, then what it stands for"
+        assert set(told(b)) == {GIVEN}
+        b.settled()
+    assert [line["http.request.id"] for line in lines(caplog)] == [GIVEN]
+
+
+@pytest.mark.parametrize("bad", ["", "two words", "x" * 129, 'quo"te', "ünder"])
+def test_an_id_that_cannot_be_passed_on_is_replaced(
+    benches: Benches, caplog: pytest.LogCaptureFixture, bad: str
+) -> None:
+    caplog.set_level(logging.INFO, "distcache")
+    with benches() as b:
+        path = b.upstream.blob("a/img", BODY)
+        assert b.get(path, "GET", f"X-Request-Id: {bad}").status == 200
+        assert b.get(path).status == 200
+        (sent,) = told(b)
+        b.settled()
+    first, second = (line["http.request.id"] for line in lines(caplog))
+    assert sent == first != second
+    assert re.fullmatch("[0-9a-f]{24}", first)
+
+
+def test_what_is_fetched_for_several_goes_by_the_first_one_s_id(benches: Benches) -> None:
+    gate = up.Gate()
+    with benches() as b:
+        path = b.upstream.blob("a/img", BODY, up.after(gate, up.cut), up.whole(BODY))
+        with b.connect() as first, b.connect() as second:
+            first.ask(path, "GET", "X-Request-Id: first")
+            b.until(lambda: b.upstream.asked)
+            second.ask(path, "GET", "X-Request-Id: second")
+            b.until(lambda: len(b.ledger.of(ev.PullRequested)) == 2)
+            gate.set()
+            assert first.answer().body == second.answer().body == BODY
+        assert told(b) == ["first", "first"], "the retry too"
+
+
+def test_an_id_does_not_follow_a_redirect_to_a_storage_service(benches: Benches) -> None:
+    with benches() as b, up.scripted() as storage:
+        there = storage.blob("elsewhere", BODY)
+        url = f"http://127.0.0.1:{storage.port}{there}"
+        path = b.upstream.blob("a/img", BODY, up.status(307, {"Location": url}))
+        assert b.get(path).body == BODY
+        assert told(b) != [""]
+        assert "x-request-id" not in storage.asked[0].headers
