@@ -22,7 +22,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [r.fields for r in caplog.records if r.name == "distcache.access"]  # type: ignore[attr-defined]
 
 
-def told(b: Bench) -> list[str]:
+def told_ids(b: Bench) -> list[str]:
     """The ids that upstream was told, in order."""
     return [asked.headers.get("x-request-id", "") for asked in b.upstream.asked]
 
@@ -38,7 +38,7 @@ def test_a_request_s_id_is_the_client_s_in_the_log_and_upstream(
         tag = b.upstream.manifest("a/img", "v1", up.manifest(BODY))
         assert b.get(tag, "GET", f"X-Request-Id: {GIVEN}").status == 200
         assert len(b.upstream.asked) > 1, "the tag, then what it stands for"
-        assert set(told(b)) == {GIVEN}
+        assert set(told_ids(b)) == {GIVEN}
         b.settled()
     assert [line["http.request.id"] for line in lines(caplog)] == [GIVEN]
 
@@ -52,7 +52,7 @@ def test_an_id_that_cannot_be_passed_on_is_replaced(
         path = b.upstream.blob("a/img", BODY)
         assert b.get(path, "GET", f"X-Request-Id: {bad}").status == 200
         assert b.get(path).status == 200
-        (sent,) = told(b)
+        (sent,) = told_ids(b)
         b.settled()
     first, second = (line["http.request.id"] for line in lines(caplog))
     assert sent == first != second
@@ -70,7 +70,7 @@ def test_what_is_fetched_for_several_goes_by_the_first_one_s_id(benches: Benches
             b.until(lambda: len(b.ledger.of(ev.PullRequested)) == 2)
             gate.set()
             assert first.answer().body == second.answer().body == BODY
-        assert told(b) == ["first", "first"], "the retry too"
+        assert told_ids(b) == ["first", "first"], "the retry too"
 
 
 def test_an_id_does_not_follow_a_redirect_to_a_storage_service(benches: Benches) -> None:
@@ -79,5 +79,5 @@ def test_an_id_does_not_follow_a_redirect_to_a_storage_service(benches: Benches)
         url = f"http://127.0.0.1:{storage.port}{there}"
         path = b.upstream.blob("a/img", BODY, up.status(307, {"Location": url}))
         assert b.get(path).body == BODY
-        assert told(b) != [""]
+        assert told_ids(b) != [""]
         assert "x-request-id" not in storage.asked[0].headers
