@@ -27,6 +27,7 @@ app = typer.Typer(
     name="distcache",
     help="A container registry that is a pull-through cache.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 

@@ -115,8 +115,9 @@ class Api:
     def _images(self, said: Mapping[str, str]) -> Tree:
         """`name` narrows it down to a repository, or to an upstream."""
         wanted = said.get("name", "")
-        found = [self._image(image) for image in self._subject.images()]
-        return {"images": [i for i in found if _below(i["repository"], wanted)]}
+        below = self._names.below
+        found = (i for i in self._subject.images() if below(i.reference.repository, wanted))
+        return {"images": [self._image(image) for image in found]}
 
     def _image(self, image: Image) -> Tree:
         return {
@@ -243,10 +244,6 @@ class Api:
         if not said.get(key):
             raise Wrong(400, f"say {key}")
         return self._names.read(said[key], tag=tag)
-
-
-def _below(name: str, wanted: str) -> bool:
-    return not wanted or name == wanted or name.startswith(f"{wanted}/")
 
 
 def _sentence(found: Explanation, repository: Repository, now: Time) -> str:

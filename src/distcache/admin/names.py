@@ -54,6 +54,24 @@ class Names:
             raise Misspelt(f"not a tag: {chosen!r}")
         return Named(repository, TagRef(repository, chosen))
 
+    def below(self, repository: Repository, text: str) -> bool:
+        """Whether it is what `text` names, or below that: an upstream, a repository, or what a
+        repository's name begins with."""
+        if not text:
+            return True
+        first, _, rest = text.rstrip("/").partition("/")
+        key = self._keys.get(first.lower())
+        if key is not None:
+            wanted = [rest]
+        else:
+            key, wanted = self._default, [text.rstrip("/")]
+        if self._sites[key].hub and wanted[0] and "/" not in wanted[0]:
+            wanted.append(f"library/{wanted[0]}")
+        return repository.upstream == key and any(
+            name in ("", repository.name) or repository.name.startswith(f"{name}/")
+            for name in wanted
+        )
+
     def write(self, repository: Repository) -> str:
         """The full name, upstream first."""
         return f"{repository.upstream}/{repository.name}"
