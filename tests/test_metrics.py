@@ -61,6 +61,18 @@ def test_a_pull_is_counted_under_both_names(meter: Meter) -> None:
     assert value(meter, "distcache_sent_bytes_total", kind="blob", source="cache") == 3000
 
 
+def test_a_checked_tag_whose_manifest_is_held_is_a_hit_of_the_registry_s(meter: Meter) -> None:
+    checked = Decision(Outcome.FWD, Fwd.STALE, 200)
+    moved = evolve(checked, stored=True)
+    for decision in (MISS, checked, checked, moved):
+        meter.answered(TAG, decision, 200, 100, 0.1)
+    for name, count in (("requests", 4), ("hits", 2), ("misses", 2)):
+        assert value(meter, f"registry_proxy_{name}_total", type="manifest") == count
+    for source in ("cache", "upstream"):
+        sent = value(meter, "distcache_sent_bytes_total", kind="manifest", source=source)
+        assert sent == 200
+
+
 def test_the_registry_s_names_are_there_before_anything_happened(meter: Meter) -> None:
     for kind in ("blob", "manifest"):
         assert value(meter, "registry_proxy_requests_total", type=kind) == 0
@@ -74,7 +86,9 @@ def test_listings_are_no_pulls_of_the_registry_s_kinds(meter: Meter) -> None:
 
 
 def test_stale_and_collapsed_answers_are_told(meter: Meter) -> None:
-    stale = evolve(MISS, fwd=Fwd.STALE, fwd_status=None, stale_if_error=True, collapsed=True)
+    stale = evolve(
+        MISS, fwd=Fwd.STALE, fwd_status=None, stored=False, stale_if_error=True, collapsed=True
+    )
     meter.answered(TAG, stale, 200, 10, 0.1)
     assert value(meter, "distcache_stale_answers_total") == 1
     assert value(meter, "distcache_collapsed_total") == 1

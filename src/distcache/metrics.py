@@ -18,7 +18,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from .core.decision import Decision, Outcome
+from .core.decision import Decision, Fwd, Outcome
 from .core.oci import ReferrersRef, TagRef, TagsRef
 from .core.pull import ByDigest, Catalog, Ping, Pull
 
@@ -74,6 +74,7 @@ class Meter(Collector):
         self._gauges = gauges
         self._requests: dict[tuple[str, str, str], int] = defaultdict(int)
         self._sent: dict[tuple[str, str], int] = defaultdict(int)
+        self._held: dict[str, int] = defaultdict(int)
         self._stale = 0
         self._collapsed = 0
         self._seconds: dict[str, _Histogram] = defaultdict(_Histogram)
@@ -91,7 +92,9 @@ class Meter(Collector):
         hit = decision.outcome is Outcome.HIT
         fwd = "hit" if hit or decision.fwd is None else decision.fwd.value
         self._requests[kind, fwd, str(status)] += 1
-        self._sent[kind, "cache" if hit or decision.fwd_status is None else "upstream"] += sent
+        held = hit or (decision.fwd is Fwd.STALE and not decision.stored)
+        self._held[kind] += held
+        self._sent[kind, "cache" if held else "upstream"] += sent
         self._stale += decision.stale_if_error
         self._collapsed += decision.collapsed
         self._seconds["hit" if hit else "forwarded"].add(seconds)
@@ -118,10 +121,12 @@ class Meter(Collector):
     def _of_registry(self) -> Iterator[Metric]:
         """CNCF Distribution's own names, so that its dashboards go on working."""
         by_kind: dict[str, list[int]] = {"manifest": [0, 0, 0, 0], "blob": [0, 0, 0, 0]}
-        for (kind, fwd, _), count in self._requests.items():
+        for (kind, _, _), count in self._requests.items():
             if kind in by_kind:
                 by_kind[kind][0] += count
-                by_kind[kind][1 if fwd == "hit" else 2] += count
+        for kind, row in by_kind.items():
+            row[1] = self._held[kind]
+            row[2] = row[0] - row[1]
         for (kind, _), size in self._sent.items():
             if kind in by_kind:
                 by_kind[kind][3] += size
@@ -131,8 +136,8 @@ class Meter(Collector):
                 pulled[kind] += size
         for name, text, at in (
             ("requests", "Pulls of this type.", 0),
-            ("hits", "Pulls that upstream was not asked for.", 1),
-            ("misses", "Pulls that upstream was asked for.", 2),
+            ("hits", "Pulls whose content was held, the tag checked with upstream or not.", 1),
+            ("misses", "Pulls whose content was not held.", 2),
             ("pushed_bytes", "Bytes of content sent to clients.", 3),
         ):
             values = {(kind,): numbers[at] for kind, numbers in by_kind.items()}
