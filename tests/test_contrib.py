@@ -93,6 +93,14 @@ def test_the_grace_is_longer_than_a_drain() -> None:
     unit.read(CONTRIB / "systemd" / "distcache.service")
     assert int(unit["Service"]["TimeoutStopSec"]) > settings.drain
     assert unit["Service"]["ExecStart"].endswith("/etc/distcache/config.yml")
+    assert unit["Service"]["Type"] == "notify"
+
+
+def test_systemd_listens_where_the_server_would() -> None:
+    settings = load(CONTRIB / "systemd/config.yml", {})
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.read(CONTRIB / "systemd" / "distcache.socket")
+    assert unit["Socket"]["ListenStream"] == f"{settings.host}:{settings.port}"
 
 
 def test_the_image_runs_as_nobody_in_particular() -> None:

@@ -6,9 +6,10 @@ time; what is left is cut; transfers end; store jobs and the journal are waited 
 
 import asyncio
 import math
+import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from typing import Any, TypeVar
@@ -22,15 +23,16 @@ from ..driver import OnDecision, Service, TokenCall, Transfer
 from ..driver.hosting import announce, assemble, raise_file_limit, reconfigure, say_stopped
 from ..driver.listening import Listening, open_debug, open_listening
 from ..driver.sockets import GoneError
+from ..driver.supervision import Supervisor, read_again
 from ..embedding import Config, settings_of
-from ..settings import Level, Settings, SettingsError
+from ..settings import Level, Settings
 from ..store import open_store
 from .connection import Connection
 from .fetch import Fetcher, open_fetcher
 from .listening import Listener
 from .poller import Poller
 from .shielding import in_thread, until_done
-from .timer import Timer
+from .timer import Beat, Timer
 
 T = TypeVar("T")
 
@@ -203,18 +205,22 @@ class Server:
 
 @asynccontextmanager
 async def open_server(
-    config: Config | Settings, *, on_decision: OnDecision | None = None
+    config: Config | Settings,
+    *,
+    on_decision: OnDecision | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Server]:
     """A server that listens; leaving the block stops it, gracefully unless by an exception.
-    `on_decision` is called for each answered pull, on the loop's thread. Signals and the set-up
-    of logging are the program's. SettingsError: the configuration is wrong. OSError: it cannot
+    `on_decision` is called for each answered pull, on the loop's thread. `sockets` that listen
+    already are taken over and closed at the end. Signals and the set-up of logging are the
+    program's. SettingsError: the configuration is wrong. OSError: it cannot
     listen there. StoreError: the store cannot be used."""
     settings = settings_of(config)
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(JOBS, "distcache-store") as executor:
         store = await in_thread(executor, lambda: open_store(settings.root))
         try:
-            listening = open_listening(settings)
+            listening = open_listening(settings, sockets)
             with closing(_Shell(executor)) as shell:
                 core = Cache(settings.core, store.inventory)
                 service = assemble(settings, core, store, shell, loop.time, on_decision)
@@ -254,45 +260,41 @@ def run(load: Callable[[], Settings]) -> int:
     again. Returns the exit status. SettingsError, OSError, StoreError: it could not start."""
     settings = load()
     raise_file_limit()
-    asyncio.run(_main(settings, load))
+    asyncio.run(_main(settings, load, Supervisor(os.environ)))
     return 0
 
 
-async def _main(settings: Settings, load: Callable[[], Settings]) -> None:
+async def _main(settings: Settings, load: Callable[[], Settings], supervisor: Supervisor) -> None:
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     # Until the server is there, signals wait.
     pending: list[signal.Signals] = []
     for number in numbers:
         loop.add_signal_handler(number, pending.append, number)
+    watched = Beat(supervisor.watch, lambda late: supervisor.alive())
     try:
-        async with open_server(settings) as server:
+        async with open_server(settings, sockets=supervisor.sockets) as server:
+            watched.start()
+            supervisor.ready()
+
+            def obey(number: signal.Signals) -> None:
+                if number == signal.SIGHUP:
+                    read_again(load, server.reload, supervisor)
+                    return
+                log.note(Level.INFO, "stopping", {"signal": number.name})
+                server.stop(drain=0 if server.stopping.is_set() else None)
+
             for number in numbers:
-                loop.add_signal_handler(number, _obey, server, load, number)
+                loop.add_signal_handler(number, obey, number)
             for number in pending:
-                _obey(server, load, number)
+                obey(number)
             await server.stopping.wait()
+            supervisor.stopping()
             await server.aclose()
     finally:
+        watched.stop()
         for number in numbers:
             loop.remove_signal_handler(number)
-
-
-def _obey(server: Server, load: Callable[[], Settings], number: signal.Signals) -> None:
-    if number == signal.SIGHUP:
-        try:
-            _reload(server, load())
-        except SettingsError as error:
-            log.note(Level.ERROR, "the new configuration is wrong", {"error": str(error)})
-        return
-    log.note(Level.INFO, "stopping", {"signal": number.name})
-    server.stop(drain=0 if server.stopping.is_set() else None)
-
-
-def _reload(server: Server, settings: Settings) -> None:
-    if server.reload(settings):
-        log.configure(settings.log)
-        log.note(Level.INFO, "configuration read again")
 
 
 class _Shell:

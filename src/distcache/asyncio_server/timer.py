@@ -1,6 +1,7 @@
-"""The one timer: `Woke` when the core's next deadline has come."""
+"""Timers: `Woke` when the core's next deadline has come; a beat."""
 
 import asyncio
+from collections.abc import Callable
 
 from ..core.events import Woke
 from ..core.oci import Time
@@ -44,3 +45,28 @@ class Timer:
         if self._handle is None and self._deadline is not None:
             # A deadline that stays is due at once.
             self.arm(self._deadline)
+
+
+class Beat:
+    """Calls `act` every so many seconds, with how late that is; None: never."""
+
+    def __init__(self, every: float | None, act: Callable[[float], None]) -> None:
+        self._every = every
+        self._act = act
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        if self._every is not None:
+            loop = asyncio.get_running_loop()
+            due = loop.time() + self._every
+            self._handle = loop.call_at(due, self._due, loop, due)
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _due(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        self.start()
+        # The loop calls up to its clock's resolution too early.
+        self._act(max(0.0, loop.time() - due))

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import quote
@@ -29,12 +30,13 @@ OUT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 @define(eq=False)
 class Listening:
     """Sockets that listen, all on one port or on one path. `port` is 0 for a path. `secure`:
-    clients must speak TLS."""
+    clients must speak TLS. `lent`: a path stays when the sockets are closed."""
 
     sockets: list[socket.socket]
     port: int = 0
     path: Path | None = None
     secure: bool = False
+    lent: bool = False
 
     def url(self, host: str | None) -> str:
         """Where a client on this machine finds it; for a path in the form of docker-py."""
@@ -46,13 +48,15 @@ class Listening:
 
     def remove_path(self) -> None:
         """When the sockets are closed."""
-        if self.path is not None:
+        if self.path is not None and not self.lent:
             self.path.unlink(missing_ok=True)
 
 
-def open_listening(settings: Settings) -> Listening:
-    """OSError."""
+def open_listening(settings: Settings, given: Sequence[socket.socket] = ()) -> Listening:
+    """Where the settings say, or on the sockets that are `given`. OSError."""
     secure = settings.tls is not None
+    if given:
+        return _lent(list(given), secure)
     if settings.unix is not None:
         return Listening([_listen_on_path(settings.unix)], path=settings.unix, secure=secure)
     sockets = listen(settings.host, settings.port)
@@ -144,6 +148,17 @@ def _place(client: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+
+
+def _lent(sockets: list[socket.socket], secure: bool) -> Listening:
+    address = sockets[0].getsockname()
+    for one in sockets:
+        one.setblocking(False)
+        if one.family != socket.AF_UNIX:
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sockets[0].family == socket.AF_UNIX:
+        return Listening(sockets, path=Path(os.fsdecode(address)), secure=secure, lent=True)
+    return Listening(sockets, port=address[1], secure=secure)
 
 
 def _listen_on_path(path: Path) -> socket.socket:

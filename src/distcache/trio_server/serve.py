@@ -5,9 +5,10 @@ time; what is left is cut; transfers end; store jobs and the journal are waited 
 """
 
 import math
+import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
@@ -22,13 +23,14 @@ from ..driver import OnDecision, Service, TokenCall, Transfer
 from ..driver.hosting import announce, assemble, raise_file_limit, reconfigure, say_stopped
 from ..driver.listening import Listening, open_debug, open_listening
 from ..driver.sockets import GoneError
+from ..driver.supervision import Supervisor, read_again
 from ..embedding import Config, settings_of
-from ..settings import Level, Settings, SettingsError
+from ..settings import Level, Settings
 from ..store import open_store
 from .connection import Connection
 from .fetch import Fetcher, open_fetcher
 from .listening import accept
-from .timer import Timer
+from .timer import Timer, beat
 
 T = TypeVar("T")
 
@@ -166,11 +168,15 @@ class Server:
 
 @asynccontextmanager
 async def open_server(
-    config: Config | Settings, *, on_decision: OnDecision | None = None
+    config: Config | Settings,
+    *,
+    on_decision: OnDecision | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Server]:
     """A server that listens; leaving the block stops it, gracefully unless by an exception.
-    `on_decision` is called for each answered pull, on the loop's thread. Signals and the set-up
-    of logging are the program's. SettingsError: the configuration is wrong. OSError: it cannot
+    `on_decision` is called for each answered pull, on the loop's thread. `sockets` that listen
+    already are taken over and closed at the end. Signals and the set-up of logging are the
+    program's. SettingsError: the configuration is wrong. OSError: it cannot
     listen there. StoreError: the store cannot be used."""
     settings = settings_of(config)
     store = await trio.to_thread.run_sync(open_store, settings.root)
@@ -178,7 +184,7 @@ async def open_server(
         shell = _Shell()
         core = Cache(settings.core, store.inventory)
         service = assemble(settings, core, store, shell, trio.current_time, on_decision)
-        listening = open_listening(settings)
+        listening = open_listening(settings, sockets)
         server = Server(settings, service, listening, shell)
         debugging = None
         if settings.debug is not None:
@@ -218,37 +224,37 @@ def run(load: Callable[[], Settings]) -> int:
     again. Returns the exit status. SettingsError, OSError, StoreError: it could not start."""
     settings = load()
     raise_file_limit()
-    trio.run(_main, settings, load)
+    trio.run(_main, settings, load, Supervisor(os.environ))
     return 0
 
 
-async def _main(settings: Settings, load: Callable[[], Settings]) -> None:
+async def _main(settings: Settings, load: Callable[[], Settings], supervisor: Supervisor) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            async with open_server(settings) as server:
-                nursery.start_soon(_obey, signals, server, load)
+            async with open_server(settings, sockets=supervisor.sockets) as server:
+                nursery.start_soon(_obey, signals, server, load, supervisor)
+                if supervisor.watch is not None:
+                    nursery.start_soon(beat, supervisor.watch, lambda late: supervisor.alive())
+                supervisor.ready()
                 await server.stopping.wait()
+                supervisor.stopping()
             nursery.cancel_scope.cancel()
 
 
-async def _obey(signals: AsyncIterator[int], server: Server, load: Callable[[], Settings]) -> None:
+async def _obey(
+    signals: AsyncIterator[int],
+    server: Server,
+    load: Callable[[], Settings],
+    supervisor: Supervisor,
+) -> None:
     stopping = False
     async for number in signals:
         if number == signal.SIGHUP:
-            try:
-                _reload(server, load())
-            except SettingsError as error:
-                log.note(Level.ERROR, "the new configuration is wrong", {"error": str(error)})
+            read_again(load, server.reload, supervisor)
             continue
         log.note(Level.INFO, "stopping", {"signal": signal.Signals(number).name})
         server.stop(drain=0 if stopping else None)
         stopping = True
-
-
-def _reload(server: Server, settings: Settings) -> None:
-    if server.reload(settings):
-        log.configure(settings.log)
-        log.note(Level.INFO, "configuration read again")
 
 
 class _Shell:

@@ -1,6 +1,7 @@
-"""The one timer: `Woke` when the core's next deadline has come."""
+"""Timers: `Woke` when the core's next deadline has come; a beat."""
 
 import math
+from collections.abc import Callable
 
 import trio
 
@@ -34,3 +35,11 @@ class Timer:
         if self._deadline is None or self._driver is None:
             return math.inf
         return self._driver.clock.on_loop(self._deadline)
+
+
+async def beat(every: float, act: Callable[[float], None]) -> None:
+    """Call `act` every so many seconds, with how late that is."""
+    while True:
+        due = trio.current_time() + every
+        await trio.sleep_until(due)
+        act(trio.current_time() - due)
