@@ -8,6 +8,7 @@ from distcache.core.calls import TRANSITIONS, CallInput, CallState
 from distcache.core.config import Config, Limits, Upstream
 from distcache.core.effects import CancelFetch
 from distcache.core.events import Cause, Challenge, Location, Secret
+from distcache.core.oci import Repository
 from distcache.core.problems import OFFLINE
 from distcache.core.pull import Method
 from tests.core.actors import Client, Transfer
@@ -20,7 +21,8 @@ SCOPE = "repository:library/app:pull"
 BEARER = Challenge(True, REALM, HUB, SCOPE)
 BASIC = Challenge(False, "hub")
 BLOB = LAYER.under(APP)
-SECOND = blob("second").under(APP)
+SECOND_ITEM = blob("second")
+SECOND = SECOND_ITEM.under(APP)
 ABROAD = Location("https://cdn/layer?signed", same_origin=False)
 HOME = Location("https://hub/v2/elsewhere", same_origin=True)
 
@@ -193,6 +195,22 @@ def test_without_a_password_basic_cannot_be_answered() -> None:
     s, client = asked(basic=False)
     s.fetch.answers(401, challenges=(BASIC,))
     assert client.status == 401
+
+
+def test_names_without_number_do_not_fill_the_memory() -> None:
+    s, client = asked(basic=True, limits=Limits(schemes=2))
+    s.fetch.answers(401, challenges=(BASIC,))
+    s.fetch.delivers(LAYER)
+    assert client.status == 200
+    for number in range(2):
+        s.get(SECOND_ITEM.under(Repository(HUB, f"no/{number}")))
+        s.fetch.answers(401, challenges=(BASIC,))
+        s.fetch.answers(404)
+    s.get(SECOND)
+    assert authorization(s.fetch) is None, "the oldest is forgotten, and found out again"
+    s.fetch.answers(404)
+    s.get(SECOND_ITEM.under(Repository(HUB, "no/1")))
+    assert authorization(s.fetch) is True
 
 
 def test_a_401_without_challenge_is_final() -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from distcache.core.config import Limits
 from distcache.core.decision import Fwd, Outcome
@@ -28,6 +29,7 @@ from tests.core.content import (
     held,
     listing,
     manifest,
+    referring,
 )
 from tests.core.drawing import assert_drawn
 from tests.core.scenario import Scenario, config, scenario
@@ -607,6 +609,21 @@ def test_referrers_that_upstream_does_not_know_send_the_client_to_the_tag_schema
     client = s.get(REFERRERS)
     s.fetch.answers(404)
     assert (client.status, client.problem.code) == (404, Code.UNSUPPORTED)
+
+
+def test_questions_without_number_that_have_one_answer_do_not_fill_the_memory() -> None:
+    s = scenario(config(tag_ttl=60.0, limits=Limits(questions=2)))
+    nothing = referring("none")
+    asked = [evolve(REFERRERS, page=f"x={number}") for number in range(3)]
+    for one in asked:
+        s.get(one)
+        s.fetch.delivers(nothing)
+        s.stores()
+        s.passes(1.0)
+    for one in asked[1:]:
+        assert s.get(one).status == 200
+    assert s.get(asked[0]).status is None
+    assert TagDropped(asked[0]) in s.journal
 
 
 def test_a_signature_that_was_absent_is_found_soon_after_it_is_made() -> None:

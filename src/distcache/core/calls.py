@@ -244,9 +244,18 @@ def _challenged(
         tokens.distrust(state, call.token, call.authorization)
     if challenge is None or refused:
         return Failure(status=401)
-    state.schemes[call.repository, call.mirror] = challenge
+    _remember(state, call, challenge)
     call = evolve(call, challenges=call.challenges + 1, location=call.page)
     return _detour(state, owner, call, now)
+
+
+def _remember(state: State, call: Call, challenge: Challenge) -> None:
+    """Names come from clients, also names that there are not: the oldest go, at the price of
+    one more 401."""
+    key = (call.repository, call.mirror)
+    while key not in state.schemes and len(state.schemes) >= state.limits.schemes:
+        del state.schemes[next(iter(state.schemes))]
+    state.schemes[key] = challenge
 
 
 def _choose(state: State, call: Call, head: UpstreamHead) -> Challenge | None:

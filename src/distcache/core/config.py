@@ -36,6 +36,10 @@ class Limits:
     backoff_max: float = 8.0
     challenges: int = 2
     """401 answers taken in a row: one for the first token, one for a token that ran out."""
+    schemes: int = 10_000
+    """Repositories of which is known how upstream wants to be asked."""
+    questions: int = 10_000
+    """Questions for referrers that have the same answer, which most have: none."""
     redirects: int = 5
     token_margin: float = 5.0
     """A token this near its end is not used: it would run out on the way."""

@@ -17,7 +17,7 @@ from .events import Location, UpstreamHead
 from .grants import UNHELPFUL
 from .inventory import TagDropped, TagStored
 from .listings import Coming
-from .oci import Content, Descriptor, Digest, Document, Kind, Listed, Reference, TagRef, Time
+from .oci import Content, Descriptor, Digest, Document, Kind, Listed, Reference, ReferrersRef, TagRef, Time
 from .problems import INCOMPLETE, NOT_A_DOCUMENT, Failure
 from .pull import Method
 from .state import Resolved, State
@@ -309,7 +309,20 @@ def _confirm(
     due = tag.journalled is None or now - tag.journalled >= state.limits.used_resolution
     if due or not same or (etag, listed) != (tag.etag, tag.listed):
         _journal(state, reference)
+    _bound(state, reference, descriptor.content.digest)
     state.wake(tag.waiters, Resolved(descriptor, status))
+
+
+def _bound(state: State, reference: Reference, digest: Digest) -> None:
+    """Clients can think up filters and pages of lists without end that have one answer: the
+    question that was longest not asked is forgotten."""
+    named = state.tags_of[digest]
+    if not isinstance(reference, ReferrersRef) or len(named) <= state.limits.questions:
+        return
+    others = [one for one in named if isinstance(one, ReferrersRef) and one != reference]
+    if others:
+        oldest = min(others, key=lambda one: (state.tags[one].checked, repr(one)))
+        forget(state, oldest, TagInput.EVICTED)
 
 
 def _absent(state: State, reference: Reference, now: Time) -> None:
