@@ -33,6 +33,7 @@ from tests.adapters.certificates import certificate as certificate
 from tests.adapters.harness import Bench, Benches, settings
 from tests.adapters.scripted import PATIENCE, scripted
 from tests.adapters.socks import socks
+from tests.adapters.tunnel import tunnels
 
 BODY = bytes(range(256)) * 8000
 SMALL = b"a layer"
@@ -354,6 +355,112 @@ def test_an_upstream_behind_a_socks_proxy(benches: Benches, willing: bool) -> No
         answer = b.get(path)
         assert (answer.status, answer.body == BODY) == ((200, True) if willing else (502, False))
         assert set(proxy.heard) == {("me", "pass", "registry.example", 80)}
+
+
+NAMED = Url("https", "registry.example", 443)
+
+
+def speaking_tls(own: tuple[Path, Path], clients: Path | None = None) -> ssl.SSLContext:
+    """A server's; with `clients` it demands a certificate that this authority vouches for."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*own)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients)
+    return context
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_an_upstream_over_tls_through_a_tunnel(
+    benches: Benches, certificate: tuple[Path, Path], secure: bool
+) -> None:
+    own = speaking_tls(certificate)
+    login = Credentials("me", "pass")
+    with (
+        scripted(own) as upstream,
+        tunnels(upstream.port, own if secure else None) as proxy,
+        benches() as b,
+    ):
+        way = ForwardProxy(f"http{'s' * secure}://127.0.0.1:{proxy.port}", login)
+        assert b.server.reload(sited(b, url=NAMED, proxy=way, ca=str(certificate[0])))
+        for path in (upstream.blob("a/img", BODY), upstream.blob("a/img", SMALL)):
+            assert b.get(path).status == 200
+        assert set(proxy.heard) == {("registry.example:443", login.basic())}
+        assert {asked.headers["host"] for asked in upstream.asked} == {"registry.example"}
+        assert not any("proxy-authorization" in asked.headers for asked in upstream.asked)
+
+
+@pytest.mark.parametrize("at", ["upstream", "proxy"])
+def test_a_tunnel_with_a_stranger_at_its_end_carries_nothing(
+    benches: Benches, certificate: tuple[Path, Path], at: str
+) -> None:
+    """The proxy cannot stand in for the upstream, nor a stranger for the proxy."""
+    own = speaking_tls(certificate)
+    with (
+        scripted(own) as upstream,
+        tunnels(upstream.port, own if at == "proxy" else None) as proxy,
+        benches() as b,
+    ):
+        way = ForwardProxy(f"http{'s' * (at == 'proxy')}://127.0.0.1:{proxy.port}")
+        assert b.server.reload(sited(b, url=NAMED, proxy=way))
+        assert b.get(upstream.blob("a/img", SMALL)).status == 502
+        assert upstream.asked == []
+        assert bool(proxy.heard) == (at == "upstream")
+
+
+def test_an_upstream_over_tls_behind_a_socks_proxy(
+    benches: Benches, certificate: tuple[Path, Path]
+) -> None:
+    with (
+        scripted(speaking_tls(certificate)) as upstream,
+        socks(upstream.port, willing=True) as proxy,
+        benches() as b,
+    ):
+        way = ForwardProxy(f"socks5://127.0.0.1:{proxy.port}", Credentials("me", "pass"))
+        assert b.server.reload(sited(b, url=NAMED, proxy=way, ca=str(certificate[0])))
+        assert b.get(upstream.blob("a/img", BODY)).body == BODY
+        assert set(proxy.heard) == {("me", "pass", "registry.example", 443)}
+
+
+def test_an_upstream_that_demands_a_certificate(
+    benches: Benches, certificate: tuple[Path, Path]
+) -> None:
+    cert, key = map(str, certificate)
+    with scripted(speaking_tls(certificate, certificate[0])) as upstream, benches() as b:
+        url = Url("https", "127.0.0.1", upstream.port)
+        path = upstream.blob("a/img", BODY)
+        assert b.server.reload(sited(b, url=url, ca=cert))
+        assert b.get("/v2/a/img/manifests/v1").status == 502
+        assert b.server.reload(sited(b, url=url, ca=cert, client_cert=cert, client_key=key))
+        assert b.get(path).body == BODY
+
+
+def test_the_certificate_is_not_shown_where_upstream_leads(
+    benches: Benches, certificate: tuple[Path, Path], resolver: dict[str, str]
+) -> None:
+    resolver["registry.example"] = "127.0.0.1"
+    cert, key = map(str, certificate)
+    context = speaking_tls(certificate)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(cert)
+    shown: dict[str, bool] = {}
+
+    def look(then: up.Script) -> up.Script:
+        def script(one: socket.socket, asked: up.Asked) -> None:
+            assert isinstance(one, ssl.SSLSocket)
+            shown[asked.headers["host"].partition(":")[0]] = bool(one.getpeercert())
+            then(one, asked)
+
+        return script
+
+    with scripted(context) as upstream, benches() as b:
+        url = Url("https", "127.0.0.1", upstream.port)
+        assert b.server.reload(sited(b, url=url, ca=cert, client_cert=cert, client_key=key))
+        place = {"Location": f"https://registry.example:{upstream.port}/layer"}
+        path = upstream.blob("a/img", BODY, look(up.status(307, place)))
+        upstream.on("/layer", look(up.whole(BODY)))
+        assert b.get(path).body == BODY
+    assert shown == {"127.0.0.1": True, "registry.example": False}
 
 
 def test_timeouts_of_ones_own(benches: Benches) -> None:

@@ -7,6 +7,7 @@ follow. What a script waits for is a gate that the test opens.
 import hashlib
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +38,7 @@ Script = Callable[[socket.socket, Asked], None]
 class Upstream:
     listener: socket.socket
     port: int
+    tls: ssl.SSLContext | None = None
     scripts: dict[str, list[Script]] = field(factory=dict)
     asked: list[Asked] = field(factory=list)
     connections: int = 0
@@ -90,6 +92,12 @@ class Upstream:
 
     def _answer(self, one: socket.socket) -> None:
         data = b""
+        if self.tls is not None:
+            try:
+                one = self.tls.wrap_socket(one, server_side=True)
+            except OSError:
+                return
+            self._live.add(one)
         with suppress(OSError), one:
             while True:
                 while b"\r\n\r\n" not in data:
@@ -109,9 +117,10 @@ class Upstream:
 
 
 @contextmanager
-def scripted() -> Iterator[Upstream]:
+def scripted(tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
+    """Over TLS with `tls`."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    upstream = Upstream(listener, listener.getsockname()[1])
+    upstream = Upstream(listener, listener.getsockname()[1], tls)
     thread = threading.Thread(target=upstream.serve)
     thread.start()
     try:

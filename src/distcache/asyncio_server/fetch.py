@@ -83,7 +83,7 @@ class Fetcher:
             call.fail(failure_cause(error))
 
     async def _fetch(self, transfer: Transfer) -> None:
-        async with self._pools.of(transfer.site, transfer.sent.url.scheme) as pool:
+        async with self._pools.of(transfer.way, transfer.sent.url.scheme) as pool:
             try:
                 async with _stoppable(transfer, transfer.timeouts.headers):
                     response = await send(pool, transfer.sent, transfer.timeouts)
@@ -117,7 +117,7 @@ class Fetcher:
             transfer.fail(Cause.CANCELLED)
 
     async def _token(self, call: TokenCall) -> None:
-        async with self._pools.of(call.site, call.sent.url.scheme) as pool:
+        async with self._pools.of(call.way, call.sent.url.scheme) as pool:
             response = await send(pool, call.sent, call.timeouts)
             async with Body(response) as body:
                 pieces = bytearray()

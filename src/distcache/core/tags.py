@@ -17,7 +17,18 @@ from .events import Location, UpstreamHead
 from .grants import UNHELPFUL
 from .inventory import TagDropped, TagStored
 from .listings import Coming
-from .oci import Content, Descriptor, Digest, Document, Kind, Listed, Reference, ReferrersRef, TagRef, Time
+from .oci import (
+    Content,
+    Descriptor,
+    Digest,
+    Document,
+    Kind,
+    Listed,
+    Reference,
+    ReferrersRef,
+    TagRef,
+    Time,
+)
 from .problems import INCOMPLETE, NOT_A_DOCUMENT, Failure
 from .pull import Method
 from .state import Resolved, State

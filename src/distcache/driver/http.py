@@ -105,7 +105,7 @@ def load_trust(site: UpstreamSite, scheme: str) -> Trust:
     a file is not what it was at the start."""
     try:
         upstream = _context(site) if scheme == "https" else None
-        return Trust(upstream, ssl.create_default_context() if _secure_proxy(site) else None)
+        return Trust(upstream, _context(site.stranger()) if _secure_proxy(site) else None)
     except OSError as error:
         fields: dict[str, log.Value] = {"upstream": site.key, "error": str(error)}
         log.note(Level.ERROR, "a certificate for upstream cannot be used", fields)

@@ -90,6 +90,12 @@ class Transfer:
     """Bytes of body."""
 
     @property
+    def way(self) -> UpstreamSite:
+        """How to get where it is sent."""
+        home = self.sent.url.host == self.site.url.host
+        return self.site if home else self.site.stranger()
+
+    @property
     def upstream(self) -> str:
         return self._asked.repository.upstream
 
@@ -225,6 +231,12 @@ class TokenCall:
     _feed: Callable[[Event], None]
     _now: Callable[[], float]
     _over: bool = field(default=False, init=False)
+
+    @property
+    def way(self) -> UpstreamSite:
+        """How to get where it is sent: who may see the password may see the certificate."""
+        known = challenge.trusted(self.site.url, self.sent.url)
+        return self.site if known else self.site.stranger()
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         match challenge.token_answer(status, headers, body, self._now()):

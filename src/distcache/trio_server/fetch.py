@@ -54,7 +54,7 @@ class Fetcher:
             call.fail(Cause.CANCELLED)
 
     async def _fetch(self, transfer: Transfer) -> None:
-        async with self._pools.of(transfer.site, transfer.sent.url.scheme) as pool:
+        async with self._pools.of(transfer.way, transfer.sent.url.scheme) as pool:
             with trio.CancelScope(
                 deadline=trio.current_time() + transfer.timeouts.headers
             ) as scope:
@@ -93,7 +93,7 @@ class Fetcher:
         transfer.fail(Cause.CANCELLED)
 
     async def _token(self, call: TokenCall) -> None:
-        async with self._pools.of(call.site, call.sent.url.scheme) as pool:
+        async with self._pools.of(call.way, call.sent.url.scheme) as pool:
             response = await send(pool, call.sent, call.timeouts)
             async with Body(response) as body:
                 pieces = bytearray()

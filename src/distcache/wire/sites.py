@@ -1,6 +1,6 @@
 """What the wire must know of one upstream (how it is treated is `core.config.Upstream`)."""
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .outgoing import Credentials
 from .urls import Url
@@ -36,3 +36,9 @@ class UpstreamSite:
     client_cert: str | None = None
     client_key: str | None = None
     proxy: ForwardProxy | None = None
+
+    def stranger(self) -> "UpstreamSite":
+        """The way to a host that is not the upstream's own: no certificate is shown there."""
+        if self.client_cert is None:
+            return self
+        return evolve(self, client_cert=None, client_key=None)
