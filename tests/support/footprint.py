@@ -56,10 +56,15 @@ def footprint(cache: CacheServer, pid: int | None = None) -> Footprint:
     """`pid`: where the server is not the process that was started. FileNotFoundError,
     ProcessLookupError: it has ended."""
     process = Path("/proc") / str(cache.server.pid if pid is None else pid)
+    names = list(open_names(process))
     sockets = dict(tcp_sockets(process))
+    # A connection that was closed between the two listings is in the first one only.
+    closed = set(names).difference(open_names(process))
     kinds: Counter[str] = Counter()
     others: Counter[str] = Counter()
-    for name in open_names(process):
+    for name in names:
+        if name in closed:
+            continue
         inode = name.removeprefix("socket:[").removesuffix("]")
         if name.startswith("socket:[") and inode in sockets:
             port, state = sockets[inode]

@@ -116,7 +116,7 @@ def conformance_target(conformance_options: "Options") -> "Iterator[Target]":
         with aimed(conformance_options) as target:
             yield target
     except Unreachable as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 @pytest.fixture
