@@ -4,6 +4,7 @@ It is served by the same connections as clients are, with another router, so tha
 timeouts hold there too. What is counted for it costs a pull a few additions.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -137,7 +138,7 @@ class Debugging:
         if not isinstance(pull.target, Catalog):
             name = self._names.write(pull.target.repository)
             self._recent.answered(name, decided.sent, hit=hit)
-        if decided.status >= 400:
+        if decided.status >= 400 and not _looked_for(pull, decided.status):
             self._recent.failed(self._spelt(pull), decided.status, decided.reason)
         if self._told is not None:
             self._told(decided)
@@ -160,6 +161,19 @@ class Debugging:
         if isinstance(content, Content):
             return f"{name}@{content.digest}"
         return f"{name} {kind_of(pull)}"
+
+
+_BESIDE = re.compile(r"sha(256|512)-[0-9a-f]+(\.(sig|att|sbom))?")
+"""Tags that clients try, whether or not there is a signature or the like: distribution-spec,
+Referrers Tag Schema, and cosign's own."""
+
+
+def _looked_for(pull: Pull, status: int) -> bool:
+    """Whether it is no error that there is none."""
+    target = pull.target
+    return (
+        status == 404 and isinstance(target, TagRef) and _BESIDE.fullmatch(target.tag) is not None
+    )
 
 
 class _Pages:

@@ -28,5 +28,12 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
-echo "packages: installing$missing"
-apt-get -qq install --yes --no-install-recommends $missing >/dev/null
+known=""
+for package in $missing; do
+    # Not every system of this kind has all of them.
+    if apt-cache show "$package" >/dev/null 2>&1; then known="$known $package"
+    else echo "packages: not to be had here: $package"; fi
+done
+[ -n "$known" ] || exit 0
+echo "packages: installing$known"
+apt-get -qq install --yes --no-install-recommends $known >/dev/null

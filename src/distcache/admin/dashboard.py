@@ -13,7 +13,7 @@ from rich.filesize import decimal
 
 from ..core.oci import Time
 from ..wire.replies import Reply
-from .api import Api, Wrong
+from .api import Api, Tree, Wrong
 from .recent import Recent
 
 HEADERS = (
@@ -23,6 +23,7 @@ HEADERS = (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
 )
 TOP = 10
@@ -80,7 +81,7 @@ class Dashboard:
             "state": said["state"],
             "resolves to": said["digest"],
             "last checked": _ago(said["checked"], self._now()),
-            "held": decimal(said["size"]) if said["held"] else "no",
+            "held": _held(said),
             "last used": _ago(said["used"], self._now()),
             "pinned": "yes" if said["pinned"] else "no",
             "may be served as": ", ".join(said["granted"]),
@@ -137,18 +138,18 @@ class Dashboard:
             whole = one["size"]
             bar = (
                 f'<progress max="{whole}" value="{one["have"]}" '
-                f'aria-label="{escape(one["digest"][:19])}"></progress>'
+                f'aria-label="{escape(one["repository"])}"></progress>'
                 if whole
                 else ""
             )
             amount = decimal(one["have"]) + (f" of {decimal(whole)}" if whole else "")
             rows.append(
                 f'<tr><td class="name">{escape(one["repository"])}<br>'
-                f'<span class="dim">{escape(one["digest"][:19])} {escape(one["state"])}</span></td>'
-                f'<td>{bar}</td><td class="n">{amount}</td><td class="n">{one["readers"]}</td></tr>'
+                f'<span class="dim">{escape(one["digest"][:19])} {escape(one["state"])}</span>'
+                f'{bar}</td><td class="n">{amount}</td><td class="n">{one["readers"]}</td></tr>'
             )
-        head = ("what", "", "n:bytes", "n:clients")
-        return _section("Transfers under way", _table(head, rows, "None."))
+        head = ("what", "n:bytes", "n:clients")
+        return _section("Transfers under way", _table(head, rows, "None."), wide=True)
 
     def _upstreams(self) -> str:
         rows = []
@@ -198,6 +199,12 @@ class Dashboard:
         ]
         head = ("n:when", "n:status", "what and why")
         return _section("Recent errors", _table(head, rows, "None."), wide=True)
+
+
+def _held(said: Tree) -> str:
+    if not said["held"]:
+        return "no"
+    return "yes, " + ("" if said["digest"] is None else "a manifest of ") + decimal(said["size"])
 
 
 def _section(title: str, body: str, *, wide: bool = False) -> str:

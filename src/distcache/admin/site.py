@@ -22,6 +22,7 @@ Page = Callable[[Mapping[str, str]], Reply]
 _SAFE = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
 )
 
