@@ -26,6 +26,7 @@ NOW = Gauges(
     evicted_bytes=7,
     journal_failures=0,
     quota={"docker.io": (60, 100)},
+    moved=8,
 )
 
 
@@ -142,3 +143,12 @@ def test_two_servers_count_apart(meter: Meter) -> None:
 
 def test_names_are_those_of_queries(meter: Meter) -> None:
     assert {"distcache_evictions_total", "distcache_fills"} <= names(meter.collect())
+
+
+def test_how_late_the_loop_is_is_told_by_buckets(meter: Meter) -> None:
+    for seconds in (0.0005, 0.003, 0.003, 100.0):
+        meter.late(seconds)
+    for bound, count in (("0.001", 1), ("0.005", 3), ("60.0", 3), ("+Inf", 4)):
+        assert value(meter, "distcache_loop_lag_seconds_bucket", le=bound) == count
+    assert value(meter, "distcache_loop_lag_seconds_count") == 4
+    assert value(meter, "distcache_immutable_tags_moved_total") == 8

@@ -331,3 +331,25 @@ def test_repositories_that_are_served(config: Path) -> None:
         "$.proxy.upstreams['a.io'].allow[1]",
         "$.proxy.upstreams['a.io'].deny[0]",
     ]
+
+
+def test_tags_that_do_not_move_are_named_for_all_upstreams_or_for_one(config: Path) -> None:
+    settings = read(
+        config,
+        "immutable_tags: ['v*']",
+        "upstreams:",
+        "  docker.io: {}",
+        "  ghcr.io: {immutable_tags: ['?.?.?', stable]}",
+        "  quay.io: {immutable_tags: []}",
+    )
+    found = {key: one.immutable for key, one in settings.core.upstreams.items()}
+    assert found == {"docker.io": ("v*",), "ghcr.io": ("?.?.?", "stable"), "quay.io": ()}
+
+
+def test_a_pattern_that_no_tag_can_match_is_an_error(config: Path) -> None:
+    why = "must be a tag in which * and ? may stand for others"
+    own = "upstreams: {a.io: {immutable_tags: ['']}, b.io: {}}"
+    assert wrong(config, "immutable_tags: ['v*', 'a/b']", own) == [
+        f"{why} @ $.proxy.upstreams['a.io'].immutable_tags[0]",
+        f"{why} @ $.proxy.immutable_tags[1]",
+    ]

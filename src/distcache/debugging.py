@@ -21,12 +21,16 @@ from .core.decision import Outcome
 from .core.events import Event, Pruned
 from .core.oci import Content, Repository, TagRef, Time
 from .core.operations import Explanation, Filling, Image, Named, Reach, Stats
+from .core.policy import MOVED
 from .core.pull import Catalog, Pull
 from .driver import Decided, Service, Transfer
 from .metrics import Gauges, Meter, kind_of
 from .settings import Level, Settings
 from .wire.headers import Headers
 from .wire.replies import Reply
+
+LAG_EVERY = 1.0
+"""Seconds between two looks at how late the event loop is."""
 
 
 class Debugging:
@@ -59,6 +63,10 @@ class Debugging:
         """The key opens nothing any more."""
         with suppress(OSError):
             (self._settings.root / key.NAME).unlink(missing_ok=True)
+
+    def late(self, seconds: float) -> None:
+        """The event loop came so late; to be told every LAG_EVERY seconds."""
+        self._meter.late(seconds)
 
     # What `Api` looks at
 
@@ -121,6 +129,7 @@ class Debugging:
             evicted_bytes=self._driver.deleted_bytes,
             journal_failures=self._driver.journal_failures,
             quota=quota,
+            moved=self._driver.noted[MOVED],
         )
 
     def _traffic(self) -> tuple[int, int, int, int]:

@@ -44,6 +44,8 @@ class Gauges:
     evicted_bytes: int
     journal_failures: int
     quota: Mapping[str, tuple[int, int]]
+    moved: int
+    """Times that upstream was seen to have moved a tag that is not to move."""
 
 
 @define
@@ -81,6 +83,7 @@ class Meter(Collector):
         self._asked: dict[tuple[str, str], int] = defaultdict(int)
         self._received: dict[tuple[str, str], int] = defaultdict(int)
         self._heads: dict[str, _Histogram] = defaultdict(_Histogram)
+        self._lag = _Histogram()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -107,6 +110,10 @@ class Meter(Collector):
     def received(self, upstream: str, kind: str, length: int) -> None:
         """Bytes of bodies from upstream."""
         self._received[upstream, kind] += length
+
+    def late(self, seconds: float) -> None:
+        """The event loop came so late to what was due."""
+        self._lag.add(seconds)
 
     def render(self) -> bytes:
         """The text that Prometheus reads."""
@@ -173,6 +180,11 @@ class Meter(Collector):
         yield _histogram("distcache_upstream_seconds", text, "upstream", self._heads)
 
     def _of_now(self) -> Iterator[Metric]:
+        text = "How late the event loop comes to what is due; looked at once a second."
+        buckets, total = self._lag.buckets(), self._lag.total
+        yield HistogramMetricFamily(
+            "distcache_loop_lag_seconds", text, buckets=buckets, sum_value=total
+        )
         now = self._gauges()
         for name, text, value in (
             ("store_bytes", "Bytes of stored content.", now.stored_bytes),
@@ -190,6 +202,7 @@ class Meter(Collector):
             ("evictions", "Blobs and manifests deleted to make room.", now.evictions),
             ("evicted_bytes", "Their bytes.", now.evicted_bytes),
             ("journal_failures", "Batches that the index could not take.", now.journal_failures),
+            ("immutable_tags_moved", "Tags that were not to move, and did upstream.", now.moved),
         ):
             yield CounterMetricFamily(f"distcache_{name}", text, value=number)
         for at, name in enumerate(("remaining", "limit")):

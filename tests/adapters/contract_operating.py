@@ -8,11 +8,17 @@ import re
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from distcache.core import events as ev
+from distcache.core.config import Config
+from distcache.core.config import Upstream as Treatment
+from distcache.settings import Debug
 from tests.adapters import scripted as up
+from tests.adapters.blocking import Answer, Client
 from tests.adapters.harness import Bench, Benches
 
+DEBUG = Debug("127.0.0.1", 0, "/metrics")
 BODY = bytes(range(256)) * 40
 GIVEN = "req-7/of:the+client@here"
 
@@ -81,3 +87,67 @@ def test_an_id_does_not_follow_a_redirect_to_a_storage_service(benches: Benches)
         assert b.get(path).body == BODY
         assert told_ids(b) != [""]
         assert "x-request-id" not in storage.asked[0].headers
+
+
+# Health and figures
+
+
+def operator(b: Bench, path: str) -> Answer:
+    with Client.to(b.server.debug_port) as client:
+        return client.get(path)
+
+
+def figure(b: Bench, name: str) -> float:
+    families = text_string_to_metric_families(operator(b, "/metrics").body.decode())
+    return sum(s.value for f in families for s in f.samples if s.name == name)
+
+
+def test_a_server_says_that_it_lives_and_whether_it_can_store(benches: Benches) -> None:
+    with benches(debug=DEBUG) as b:
+        for path in ("/livez", "/readyz", "/debug/health"):
+            assert operator(b, path).status == 200
+        assert operator(b, "/debug/health").body == b"{}"
+        # Where the probe wants to make its file.
+        (b.root / ".ready").mkdir()
+        assert operator(b, "/livez").status == 200
+        for path in ("/readyz", "/debug/health"):
+            answer = operator(b, path)
+            assert answer.status == 503
+            assert b"the store cannot be written" in answer.body
+        (b.root / ".ready").rmdir()
+        assert operator(b, "/readyz").status == 200
+
+
+def test_without_a_debug_listener_nobody_is_told(benches: Benches) -> None:
+    with benches() as b:
+        assert b.server.debug_port == 0
+        for path in ("/livez", "/metrics"):
+            assert b.get(path).status == 404
+
+
+def test_the_event_loop_s_lag_is_measured(benches: Benches) -> None:
+    with benches(debug=DEBUG) as b:
+        while figure(b, "distcache_loop_lag_seconds_count") == 0:
+            pass
+
+
+def test_a_tag_that_moves_though_it_is_not_to_is_counted(
+    benches: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    never = Config({"up": Treatment(immutable=("v*",))}, max_size=2 * len(BODY))
+    with benches(debug=DEBUG, core=never) as b:
+        tag = b.upstream.manifest("a/img", "v1", up.manifest(BODY))
+        for _ in range(2):
+            assert b.get(tag).status == 200
+            b.settled()
+        assert b.upstream.count("HEAD", tag) == 1
+        # Something larger takes its place, and upstream moves it.
+        assert b.get(b.upstream.blob("a/img", BODY * 2)).status == 200
+        b.settled()
+        moved = up.manifest(BODY[1:])
+        assert b.upstream.manifest("a/img", "v1", moved) == tag
+        assert b.get(tag).body == moved
+        b.settled()
+        assert figure(b, "distcache_immutable_tags_moved_total") == 1
+    (said,) = [r for r in caplog.records if "not to move" in r.message]
+    assert said.fields["tag"] == "v1"  # type: ignore[attr-defined]

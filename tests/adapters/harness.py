@@ -43,6 +43,9 @@ class Running(Protocol):
     def port(self) -> int: ...
 
     @property
+    def debug_port(self) -> int: ...
+
+    @property
     def ledger(self) -> Ledger: ...
 
     def call(self, act: Callable[[], T]) -> T:

@@ -273,6 +273,7 @@ class Reference:
     listener: socket.socket
     connections: set[Connection] = field(factory=set)
     port: int = field(init=False)
+    debug_port: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.port = self.listener.getsockname()[1]

@@ -35,6 +35,7 @@ class OnLoop:
         self.ledger = ledger
         self.port: int = server.port
         self.url: str = server.url
+        self.debug_port = int(server.debug_url.rpartition(":")[2]) if server.debug_url else 0
         self._post = post
         self._jump = jump
 

@@ -639,3 +639,25 @@ def test_a_clock_set_back_does_not_freeze_the_check() -> None:
     s = scenario(config(tag_ttl=60.0), held(IMAGE, tag=LATEST, checked=START + 5000.0))
     assert s.get(LATEST).status is None
     assert s.fetch.request.method is Method.HEAD
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_of_a_tag_that_is_not_to_move_eviction_leaves_what_it_was(again: bool) -> None:
+    s = scenario(config(immutable=("*",), ttl=1000.0), held(IMAGE, LAYER, tag=LATEST))
+    s.passes(2000.0)
+    assert s.deletes()
+    assert s.journalled(TagDropped) == [TagDropped(LATEST)]
+    if again:
+        # By its digest, meanwhile.
+        s.pulls(IMAGE)
+        s.passes(2000.0)
+        assert s.deletes()
+    client = s.get(LATEST)
+    assert s.asked() == (Method.HEAD, LATEST)
+    s.fetch.offers(IMAGE)
+    s.fetch.delivers(IMAGE)
+    s.stores()
+    client.takes_all()
+    assert client.status == 200
+    s.passes(500.0)
+    assert s.get(LATEST).decision.outcome is Outcome.HIT, "held again, it stays"

@@ -18,7 +18,7 @@ from .. import log
 from ..core.cache import Cache
 from ..core.events import Cause, Draining, Woke
 from ..core.oci import Time
-from ..debugging import Debugging
+from ..debugging import LAG_EVERY, Debugging
 from ..driver import OnDecision, Service, TokenCall, Transfer
 from ..driver.hosting import announce, assemble, raise_file_limit, reconfigure, say_stopped
 from ..driver.listening import Listening, open_debug, open_listening
@@ -62,11 +62,17 @@ class Server:
         self._drain = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._debugging: Debugging | None = None
+        self._lag: Beat | None = None
+        self.debug_url: str | None = None
+        """The debug listener's, where there is one."""
         self._operators: Listener | None = None
 
     def tell(self, debugging: Debugging, listening: Listening) -> None:
         """Before it runs: operators are told at `listening`."""
         self._debugging = debugging
+        self._lag = Beat(LAG_EVERY, debugging.late)
+        debug = self._settings.debug
+        self.debug_url = None if debug is None else listening.url(debug.host)
         self._operators = Listener(listening.sockets, DEBUG_CONNECTIONS, self._operate)
 
     @property
@@ -92,8 +98,9 @@ class Server:
                 # What has become too old, or too much, while nobody served it.
                 driver.feed(Woke())
                 self._listener.start()
-                if self._operators is not None:
+                if self._operators is not None and self._lag is not None:
                     self._operators.start()
+                    self._lag.start()
                 try:
                     await self._serve_clients()
                 finally:
@@ -156,6 +163,8 @@ class Server:
 
     def _leave_clients(self) -> None:
         self._shell.timer.stop()
+        if self._lag is not None:
+            self._lag.stop()
         self._close_listeners()
         if self._timer is not None:
             self._timer.cancel()

@@ -183,6 +183,7 @@ class Upstream:
     tag_ttl: Seconds | None = None
     stale_if_error: Seconds | None = None
     negative_ttl: Seconds | None = None
+    immutable_tags: Names | None = None
 
 
 @frozen
@@ -197,6 +198,7 @@ class Proxy:
     tag_ttl: Seconds = Seconds(0)
     stale_if_error: Seconds = Seconds(720 * 3600)
     negative_ttl: Seconds = Seconds(10)
+    immutable_tags: Names = ()
     max_size: Bytes | None = None
     offline: bool = False
     timeouts: UpstreamTimeouts = UpstreamTimeouts()

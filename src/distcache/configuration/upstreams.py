@@ -4,6 +4,7 @@ A list of upstreams is closed. Without one there is a single upstream, which ans
 name and, as a registry mirror does, for Docker Hub's.
 """
 
+import re
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +19,8 @@ from ..wire.sites import ForwardProxy, UpstreamSite
 from ..wire.urls import Url
 from . import credentials, document, tls
 from .tree import Problem, below
+
+_TAGS = re.compile(r"[A-Za-z0-9_.*?-]{1,128}")
 
 HUB = "docker.io"
 HUB_NAMES = (HUB, "index.docker.io", "registry-1.docker.io")
@@ -150,7 +153,18 @@ class Upstreams:
             negative_ttl=_first(meant.negative_ttl, self._proxy.negative_ttl),
             basic=login is not None,
             mirrors=len(self.sites[key].mirrors),
+            immutable=self._immutable(meant, path),
         )
+
+    def _immutable(self, meant: document.Upstream, path: str) -> tuple[str, ...]:
+        own = meant.immutable_tags
+        patterns = self._proxy.immutable_tags if own is None else own
+        path = "$.proxy" if own is None else path
+        for index, pattern in enumerate(patterns):
+            if _TAGS.fullmatch(pattern) is None:
+                place = below(f"{path}.immutable_tags", index)
+                self._wrong("must be a tag in which * and ? may stand for others", place)
+        return patterns
 
     def _mirrors(self, key: str, meant: document.Upstream, path: str) -> Iterable[UpstreamSite]:
         """They are shown no login, no certificate of ours, and not to the proxy."""

@@ -3,8 +3,12 @@
 import re
 from functools import cache
 
-from .oci import Reference, TagRef
+from .effects import Level, Note
+from .oci import Digest, Reference, TagRef
 from .state import State
+
+MOVED = "upstream has moved a tag that is not to move"
+"""What is noted of it; the metric counts these."""
 
 
 def immutable(state: State, reference: Reference) -> bool:
@@ -13,6 +17,20 @@ def immutable(state: State, reference: Reference) -> bool:
         return False
     patterns = state.config.upstreams[reference.repository.upstream].immutable
     return any(_pattern(p).fullmatch(reference.tag) for p in patterns)
+
+
+def confirmed(state: State, reference: Reference, before: Digest, after: Digest) -> None:
+    """Upstream was asked all the same, because the content is not there any more."""
+    if before != after and isinstance(reference, TagRef) and immutable(state, reference):
+        repository = reference.repository
+        fields = (
+            ("upstream", repository.upstream),
+            ("repository", repository.name),
+            ("tag", reference.tag),
+            ("before", before),
+            ("after", after),
+        )
+        state.emit(Note(Level.WARNING, MOVED, fields))
 
 
 @cache

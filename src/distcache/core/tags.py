@@ -231,9 +231,13 @@ def committed(state: State, digest: Digest) -> None:
 
 
 def evicted(state: State, digest: Digest) -> None:
-    """Its content goes: a tag without content answers nothing."""
+    """Its content goes: a tag without content answers nothing. Of one that is not to move it is
+    remembered what it was."""
     for reference in sorted(state.tags_of.get(digest, ()), key=repr):
-        forget(state, reference, TagInput.EVICTED)
+        if policy.immutable(state, reference):
+            _empty(state, reference)
+        else:
+            forget(state, reference, TagInput.EVICTED)
 
 
 def restore(state: State, record: TagStored) -> None:
@@ -259,6 +263,16 @@ def forget(state: State, reference: Reference, put: TagInput) -> None:
         del state.tags[reference]
     else:
         state.tags[reference] = Tag(after, coming=tag.coming, waiters=tag.waiters)
+
+
+def _empty(state: State, reference: Reference) -> None:
+    """The next pull asks upstream. What it was is remembered in memory only."""
+    tag = state.tags[reference]
+    _drop_record(state, reference, tag)
+    after = tag.state
+    if after is TagState.FRESH:
+        after = step(TRANSITIONS, after, TagInput.LAPSED)
+    state.tags[reference] = evolve(tag, state=after, journalled=None)
 
 
 def _ask(state: State, reference: Reference, tag: Tag, method: Method, now: Time) -> Failure | None:
@@ -312,6 +326,8 @@ def _confirm(
     same = old is not None and old.content == descriptor.content
     if old is not None and not same and (previous is None or fills.held(state, old.content)):
         previous = (old, tag.checked)
+    if old is not None:
+        policy.confirmed(state, reference, old.content.digest, descriptor.content.digest)
     _unpoint(state, reference, tag)
     _point(state, reference, Tag(after, descriptor, now, previous, tag.journalled, etag, listed))
     grants.grant(state, reference.repository, descriptor.content)

@@ -6,7 +6,7 @@ another is being dealt with waits for its turn, so the core is never entered twi
 """
 
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar, assert_never
@@ -101,6 +101,8 @@ class Driver:
         self._sizes: dict[Digest, int] = {}
         self.on_transfer: Callable[[Transfer], None] | None = None
         self.deletions = self.deleted_bytes = 0
+        self.noted: Counter[str] = Counter()
+        """How often the core had what to say to the operator, by its words."""
         for record in store.inventory.records:
             self._note_size(record)
 
@@ -259,6 +261,7 @@ class Driver:
                 self._note_size(effect.record)
                 self._keeper.journal(effect.record)
             case Note():
+                self.noted[effect.message] += 1
                 log.note(_LEVELS[effect.level], effect.message, dict(effect.fields))
             case _:
                 assert_never(effect)

@@ -18,7 +18,7 @@ from .. import log
 from ..core.cache import Cache
 from ..core.events import Cause, Draining, Woke
 from ..core.oci import Time
-from ..debugging import Debugging
+from ..debugging import LAG_EVERY, Debugging
 from ..driver import OnDecision, Service, TokenCall, Transfer
 from ..driver.hosting import announce, assemble, raise_file_limit, reconfigure, say_stopped
 from ..driver.listening import Listening, open_debug, open_listening
@@ -71,6 +71,14 @@ class Server:
     @property
     def url(self) -> str:
         return self._listening.url(self._settings.host)
+
+    @property
+    def debug_url(self) -> str | None:
+        """The debug listener's, where there is one."""
+        debug = self._settings.debug
+        if self._debugging is None or debug is None:
+            return None
+        return self._debugging[1].url(debug.host)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop` and a little longer, or until cancelled. Everything that was begun
@@ -134,6 +142,7 @@ class Server:
                     for listener in self._listening.sockets:
                         accepting.start_soon(accept, listener, places, clients, self._connect)
                     if self._debugging is not None:
+                        background.start_soon(beat, LAG_EVERY, self._debugging[0].late)
                         few = trio.Semaphore(DEBUG_CONNECTIONS)
                         for listener in self._debugging[1].sockets:
                             accepting.start_soon(accept, listener, few, clients, self._operate)
