@@ -277,6 +277,17 @@ def test_clients_show_their_own_tokens_where_upstream_wants_them(benches: Benche
         assert shown == {None, "Bearer alices", "Bearer bobs"}
 
 
+def test_upstream_s_word_on_a_token_reaches_its_client(benches: Benches) -> None:
+    """By which containers/image learns which scope it should have asked for."""
+    with benches() as b:
+        assert b.server.reload(sited(b, passthrough=True))
+        scope = 'scope="repository:a/img:pull"'
+        wanted = f'{WANTED["WWW-Authenticate"]},{scope},error="insufficient_scope"'
+        path = b.upstream.blob("a/img", SMALL, up.status(401, {"WWW-Authenticate": wanted}))
+        answer = b.get(path.replace("/v2/", "/v2/up/"), "GET", "Authorization: Bearer other")
+        assert answer.headers["www-authenticate"] == wanted
+
+
 @pytest.mark.parametrize("shown", [(), ("Authorization: Bearer bobs",)])
 @pytest.mark.parametrize("code", [401, 403, 404])
 def test_who_is_refused_upstream_cannot_tell_what_is_held_for_others(

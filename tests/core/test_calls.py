@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from distcache.core.calls import TRANSITIONS, CallInput, CallState
 from distcache.core.config import Config, Limits, Upstream
@@ -165,6 +166,15 @@ def test_a_challenge_without_scope_means_pulling_this_repository() -> None:
     s, _ = asked()
     s.fetch.answers(401, challenges=(Challenge(True, REALM),))
     assert s.token.effect.challenge.scope == SCOPE
+
+
+def test_what_was_wrong_with_a_token_makes_it_no_other_one() -> None:
+    s, client = authorized()
+    s.fetch.answers(401, challenges=(evolve(BEARER, error="invalid_token"),))
+    assert s.token.effect.challenge == BEARER
+    s.token.grants("t2")
+    s.fetch.delivers(LAYER)
+    assert client.status == 200
 
 
 def test_bearer_is_taken_before_basic() -> None:

@@ -132,3 +132,16 @@ def test_clients_log_in_at_upstream_through_here(
     challenge = ask(cache.port, "/v2/").headers["www-authenticate"]
     assert upstream.registry.tokens is not None
     assert challenge.startswith(f'Bearer realm="{upstream.registry.tokens.realm}"')
+
+
+@pytest.mark.parametrize("client", ["skopeo", "podman", "ctr"], indirect=True)
+def test_clients_come_by_a_path_and_log_in_at_upstream(
+    client: Client, catalog: Catalog, upstreams: Upstreams, caches: Caches
+) -> None:
+    """Their own idea of the scope names the whole path, which upstream does not know."""
+    upstream = upstreams(Mode.TOKEN)
+    remote = {"remoteurl": upstream.wiretap.url, "passthrough": True}
+    cache = caches({"upstreams": {"tokens.example": remote}})
+    manifest = catalog.images[REPOSITORY]
+    path = f"tokens.example/{REPOSITORY}"
+    assert client.pull_as(cache, path, LOGIN) == client.expected(manifest)

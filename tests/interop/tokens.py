@@ -92,7 +92,9 @@ def token_service(directory: Path, credentials: str | None) -> Iterator[TokenSer
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             login = ":".join(form.get(name, [""])[0] for name in ("username", "password"))
             if service.credentials in (None, login):
-                token = service.grant(form.get("scope", []), int(time.time()))
+                # RFC 6749 section 3.3: all in one, with spaces between.
+                scopes = " ".join(form.get("scope", [])).split()
+                token = service.grant(scopes, int(time.time()))
                 self._answer(200, {"access_token": token, "expires_in": LIFETIME})
             else:
                 self._answer(401, {"details": "wrong user name or password"})

@@ -264,7 +264,9 @@ def _choose(state: State, call: Call, head: UpstreamHead) -> Challenge | None:
     name = call.repository.name
     for challenge in head.challenges:
         if challenge.bearer:
-            return evolve(challenge, scope=challenge.scope or f"repository:{name}:pull")
+            scope = challenge.scope or f"repository:{name}:pull"
+            # What was wrong with the last token makes it no other token that is wanted.
+            return evolve(challenge, scope=scope, error="")
     policy = state.config.upstreams[call.repository.upstream]
     basic = policy.basic and call.mirror is None
     return next((c for c in head.challenges if basic and not c.bearer), None)

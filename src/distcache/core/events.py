@@ -59,13 +59,14 @@ class Challenge:
     """One challenge of a WWW-Authenticate header (RFC 9110 §11.6.1; the registry's token
     protocol). `realm`, `service`, `scope` as sent, the latter two empty when absent.
     `trusted`: the realm may be shown our password (same host or registrable domain, and no
-    step down from https)."""
+    step down from https). `error` (RFC 6750 §3.1) is for a client that answers it itself."""
 
     bearer: bool
     realm: str
     service: str = ""
     scope: str = ""
     trusted: bool = True
+    error: str = ""
 
 
 @frozen

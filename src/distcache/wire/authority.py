@@ -32,8 +32,15 @@ def shown(headers: Headers) -> Authority:
 
 
 def handed_on(challenge: Challenge) -> str:
-    """WWW-Authenticate (RFC 9110 §11.6.1; CNCF Distribution, token authentication)."""
-    parts = {"realm": challenge.realm, "service": challenge.service, "scope": challenge.scope}
+    """WWW-Authenticate (RFC 9110 §11.6.1; CNCF Distribution, token authentication). With
+    `error="insufficient_scope"` containers/image asks for the scope that is named instead of the
+    one that it has made of the path by which it came."""
+    parts = {
+        "realm": challenge.realm,
+        "service": challenge.service,
+        "scope": challenge.scope,
+        "error": challenge.error,
+    }
     said = [f'{name}="{_escaped(value)}"' for name, value in parts.items() if value]
     return "Bearer " + ",".join(said)
 

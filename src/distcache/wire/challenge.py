@@ -69,8 +69,10 @@ def challenges(site: UpstreamSite, headers: Headers) -> tuple[Challenge, ...]:
                 found.append(Challenge(bearer=False, realm=realm))
             url = urls.parse(realm)
             if scheme == "bearer" and url is not None and _reachable(site, url):
-                service, scope = parameters.get("service", ""), parameters.get("scope", "")
-                found.append(Challenge(True, realm, service, scope, trusted(site.url, url)))
+                said = (parameters.get(name, "") for name in ("service", "scope", "error"))
+                service, scope, error = said
+                known = trusted(site.url, url)
+                found.append(Challenge(True, realm, service, scope, known, error))
     return tuple(found)
 
 
