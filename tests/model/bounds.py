@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from .scene import ANSWERS, FAULTS, NETWORK, REDIRECTS, REFUSALS, STORE, Bound
+from .scene import (
+    ANSWERS,
+    FAULTS,
+    MIRROR,
+    NETWORK,
+    PAGES,
+    REDIRECTS,
+    REFUSALS,
+    STORE,
+    Bound,
+)
 
 BLOBS = ("blob", "range")
 IMAGE = ("tag", "manifest", "blob")
+MIRRORS = (*NETWORK, *ANSWERS, *MIRROR, "private", "denied")
 
 SMALL = {
     "a tag and a blob, any fault": Bound(),
@@ -34,13 +45,116 @@ SMALL = {
     "stocked, and upstream fails": Bound(("tag", "blob"), stocked=True, kinds=FAULTS, moves=1),
     "killed": Bound(("tag", "blob"), kills=1, clients=1, starts=3, faults=0),
     "killed while it evicts": Bound(IMAGE, kills=1, clients=1, max_size=3, faults=0, wakes=0),
-    "greetings": Bound(("ping",), stocked=True, ttl=4000.0, starts=3),
+    "greetings": Bound(("nobody-ping", "alice-ping"), starts=3, pauses=1, pause=3700.0),
     "a failing store, and wrong bytes": Bound(
         BLOBS, kinds=("corrupt", "fault"), faults=2, starts=1, clients=1, wakes=0
     ),
     "shut down": Bound(("blob", "tag"), drains=1, faults=0, closes=1),
     "taken offline": Bound(("tag", "blob", "head-blob"), switches=1, faults=0),
     "stocked, taken offline": Bound(("tag", "blob", "stranger"), switches=1, stocked=True),
+    "a mirror that fails": Bound(
+        ("tag", "blob"), mirrors=1, kinds=MIRRORS, clients=1, pauses=1, wakes=0
+    ),
+    "a mirror that fails again": Bound(
+        ("head-blob",),
+        mirrors=1,
+        kinds=("down", "broken"),
+        faults=3,
+        starts=4,
+        clients=1,
+        pauses=2,
+        pause=10.0,
+        wakes=0,
+    ),
+    "two mirrors that fail": Bound(
+        ("blob",), mirrors=2, kinds=MIRRORS, faults=2, clients=1, starts=1, wakes=2
+    ),
+    "a list at a mirror": Bound(
+        ("tags",), mirrors=1, kinds=(*MIRRORS, *PAGES), clients=1, starts=2, wakes=0
+    ),
+    "a mirror, and tokens": Bound(
+        ("blob",), mirrors=1, auth="bearer", kinds=(*REDIRECTS, *REFUSALS), wakes=0, starts=1
+    ),
+    "a mirror, and a password": Bound(
+        ("blob",), mirrors=1, auth="basic", kinds=(*REDIRECTS, "unauthorized"), wakes=0
+    ),
+    "whoever may": Bound(
+        ("alice-blob", "mallory-blob", "bob-blob"), kinds=("home", "denied"), wakes=0
+    ),
+    "whoever may, for a while": Bound(("alice-blob", "bob-blob"), faults=0),
+    "whose tag": Bound(
+        ("alice-tag", "mallory-tag", "nobody-blob"), kinds=("unauthorized",), wakes=0
+    ),
+    "accepted for a while": Bound(
+        ("carol-blob",), starts=3, clients=1, faults=0, wakes=2, pauses=1, pause=100.0
+    ),
+    "accepted for five minutes": Bound(("alice-blob",), faults=0, wakes=2, pauses=1, pause=299.0),
+    "more authorities than are remembered": Bound(
+        ("alice-tag", "bob-blob"), authorities=1, clients=2, starts=3, wakes=0, faults=0
+    ),
+    "little is left": Bound(
+        ("tag",),
+        scarce=True,
+        moves=1,
+        clients=1,
+        pauses=2,
+        pause=200.0,
+        faults=0,
+        wakes=0,
+        starts=3,
+    ),
+    "upstream limits us": Bound(
+        ("tag",), stocked=True, moves=1, clients=1, pauses=1, wakes=0, starts=3, kinds=("limited",)
+    ),
+    "no older than that": Bound(
+        ("tag",), stocked=True, stale_if_error=150.0, starts=2, pauses=1, kinds=NETWORK
+    ),
+    "a tag that never moves": Bound(("tag",), immutable=True, starts=3, moves=1, kinds=NETWORK),
+    "stocked, the tag moves, answers last": Bound(
+        ("tag",), stocked=True, tag_ttl=130.0, moves=1, starts=3, pauses=1, kinds=("down",)
+    ),
+    "pinned": Bound(
+        ("tag",),
+        stocked=True,
+        max_size=3,
+        moves=1,
+        wishes=2,
+        starts=3,
+        clients=1,
+        faults=0,
+        wakes=0,
+        orders=("pin-tag", "pin-blob", "unpin-tag", "unpin-blob"),
+    ),
+    "pruned": Bound(
+        ("blob",),
+        stocked=True,
+        wishes=2,
+        clients=1,
+        starts=1,
+        kinds=("delete",),
+        orders=("pin-tag", "pin-blob", "prune", "prune-idle"),
+    ),
+    "forgotten": Bound(
+        ("tag", "blob"),
+        stocked=True,
+        wishes=1,
+        moves=1,
+        faults=0,
+        wakes=0,
+        clients=1,
+        orders=("forget-tag", "forget-repository", "forget-blob"),
+    ),
+    "forgotten, and killed": Bound(
+        ("blob",),
+        stocked=True,
+        wishes=2,
+        kills=1,
+        clients=1,
+        faults=0,
+        wakes=0,
+        starts=1,
+    ),
+    "pages of a list": Bound(("few-tags", "last-tags"), kinds=PAGES, wakes=0),
 }
 """Together they see everything that `sometimes` asks for."""
 

@@ -7,7 +7,7 @@ What is checked: in each transition every promise of every effect (`promises`); 
 core's invariants, and that it can come to rest with every exchange ended. For that each state
 notes where it goes when all goes well; following these notes must end at rest.
 
-Two states are one state (`World.key`) when they differ only in
+Two states are one state (`key`) when they differ only in
 - numbers: of fetches, token requests and spools, which are relabelled in the order met;
 - which of several clients that asked the same is which, unless their order in a queue tells;
 - absolute time: distances count; of last uses only the order, where no idle age is set;
@@ -31,6 +31,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from attrs import frozen
 
 from .bounds import LARGE
+from .keys import key
 from .scene import Bound
 from .sometimes import Sightings
 from .world import World
@@ -94,7 +95,7 @@ class _Walk:
     def all(self, limit: int) -> Result:
         began = time.perf_counter()
         first = World(self._bound, self.sightings)
-        self._known[hash(first.key())] = 0
+        self._known[hash(key(first))] = 0
         queue: deque[tuple[int, World]] = deque([(0, first)])
         transitions = 0
         while queue and len(self._known) < limit:
@@ -114,7 +115,7 @@ class _Walk:
         for action in actions:
             try:
                 after = world.act(action)
-                mark = hash(after.key())
+                mark = hash(key(after))
                 number = self._known.get(mark)
                 if number is None:
                     number = len(self._parents)

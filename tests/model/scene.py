@@ -3,7 +3,10 @@
 Upstream `up` has three repositories: `a/img` with a tag that names manifest D1 (once moved,
 D2), both naming blob B, with an empty blob E and a listing of its tags; `a/cousin`, which has
 B as well; and `a/other`, which has nothing. Every content is SIZE bytes long, but for E; the
-listing comes in pages of one byte.
+listing comes in pages of one byte. Its mirrors have the same, where a bound has any.
+
+Some clients show an authority of their own: alice and bob may have `a/img`, so may carol until
+her token runs out, mallory may not, nobody shows nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ from distcache.core.oci import (
     Document,
     Kind,
     Repository,
+    Secret,
     TagRef,
     TagsRef,
 )
-from distcache.core.pull import ByDigest, Catalog, Method, Ping, Pull, RangeSpec
+from distcache.core.pull import Authority, ByDigest, Catalog, Method, Page, Ping, Pull, RangeSpec
 
 A = Repository("up", "a/img")
 COUSIN = Repository("up", "a/cousin")
@@ -35,7 +39,6 @@ B, E, L = Digest("sha256:b"), Digest("sha256:e"), Digest("sha256:l")
 SIZE = 2
 SIZES = {D1: SIZE, D2: SIZE, B: SIZE, E: 0, L: SIZE}
 BLOB, EMPTY = Content(Kind.BLOB, B), Content(Kind.BLOB, E)
-SECOND_PAGE = ev.Location("https://up/tags?page=2", same_origin=True)
 MANIFEST = {d: Content(Kind.MANIFEST, d) for d in (D1, D2)}
 DOCUMENTS = {
     D1: Document(OCI_MANIFEST, (Descriptor(BLOB, SIZE, "layer"),)),
@@ -43,11 +46,38 @@ DOCUMENTS = {
     L: Document("application/json", (), ("latest", "other")),
 }
 
+AUTHORITIES = {
+    "alice": Authority("alice", Secret("alice's")),
+    "bob": Authority("bob", Secret("bob's")),
+    "carol": Authority("carol", Secret("carol's"), expires=1150.0),
+    "mallory": Authority("mallory", Secret("mallory's")),
+    "nobody": Authority("nobody"),
+}
+WELCOME = ("alice", "bob", "carol")
+"""Whom upstream lets have `a/img`."""
+
+
+def own(name: str) -> Repository:
+    """`a/img` as whoever is called so knows it."""
+    return Repository("up", A.name, name)
+
+
+def _own_pulls(name: str) -> dict[str, Pull]:
+    authority, repository = AUTHORITIES[name], own(name)
+    greeting, blob = Ping(Repository("up", "", name)), ByDigest(repository, BLOB)
+    return {
+        f"{name}-tag": Pull(Method.GET, TagRef(repository, TAG.tag), authority=authority),
+        f"{name}-blob": Pull(Method.GET, blob, authority=authority),
+        f"{name}-ping": Pull(Method.GET, greeting, authority=authority),
+    }
+
+
 PULLS = {
     "tag": Pull(Method.GET, TAG),
     "head-tag": Pull(Method.HEAD, TAG),
     "tags": Pull(Method.GET, TAGS),
-    "ping": Pull(Method.GET, Ping(Repository("up", ""))),
+    "few-tags": Pull(Method.GET, TAGS, page=Page(1)),
+    "last-tags": Pull(Method.GET, TAGS, page=Page(None, "latest")),
     "catalog": Pull(Method.GET, Catalog()),
     "manifest": Pull(Method.GET, ByDigest(A, MANIFEST[D1])),
     "blob": Pull(Method.GET, ByDigest(A, BLOB)),
@@ -60,14 +90,30 @@ PULLS = {
     "cousin": Pull(Method.GET, ByDigest(COUSIN, BLOB)),
     "stranger": Pull(Method.GET, ByDigest(OTHER, BLOB)),
     "head-stranger": Pull(Method.HEAD, ByDigest(OTHER, BLOB)),
+    **{name: pull for who in AUTHORITIES for name, pull in _own_pulls(who).items()},
 }
+
+ORDERS: dict[str, ev.Forgotten | ev.Pinned | ev.Pruned] = {
+    "forget-tag": ev.Forgotten(TAG),
+    "forget-repository": ev.Forgotten(A),
+    "forget-blob": ev.Forgotten(B),
+    "pin-tag": ev.Pinned(TAG, keep=True),
+    "unpin-tag": ev.Pinned(TAG, keep=False),
+    "pin-blob": ev.Pinned(BLOB, keep=True),
+    "unpin-blob": ev.Pinned(BLOB, keep=False),
+    "prune": ev.Pruned(0, None),
+    "prune-idle": ev.Pruned(None, 60.0),
+}
+"""What an operator may want."""
 
 NETWORK = ("down", "cut", "slow")
 ANSWERS = ("limited", "broken", "bare", "wrong-206", "corrupt")
 REDIRECTS = ("abroad", "home", "private")
 REFUSALS = ("unauthorized", "denied", "unhelpful", "token")
 STORE = ("full", "fault", "commit", "delete", "lost")
-FAULTS = (*NETWORK, *ANSWERS, *REDIRECTS, *REFUSALS, *STORE)
+PAGES = ("astray", "lost-page")
+MIRROR = ("absent",)
+FAULTS = (*NETWORK, *ANSWERS, *REDIRECTS, *REFUSALS, *STORE, *PAGES, *MIRROR)
 """What a fault of the budget may be spent on."""
 
 
@@ -76,9 +122,12 @@ class Bound:
     """How much of each may happen, and what the rules are.
 
     Budgets: `starts` of pulls, `faults` among `kinds`, `closes` by clients, `wakes` of the
-    clock, `moves` of the tag (to D2, or away), `drains`, `kills`, `switches` to offline.
+    clock, `pauses` in which `pause` seconds pass and nobody wakes the core, `moves` of the tag
+    (to D2, or away), `drains`, `kills`, `switches` to offline, `wishes` of the operator among
+    `orders`.
     Upstream: `auth` is "", "basic" or "bearer"; `chunked`: blobs have no length and no ranges;
-    `plain`: HEAD is refused, and no digest but an entity-tag given.
+    `plain`: HEAD is refused, and no digest but an entity-tag given; `scarce`: it says with each
+    answer that little is left of its quota; `mirrors` of it are asked first.
     `stocked`: the cache starts with D1, B and the tag. The rest is the core's configuration."""
 
     pulls: tuple[str, ...] = ("tag", "blob")
@@ -91,18 +140,32 @@ class Bound:
     drains: int = 0
     kills: int = 0
     switches: int = 0
+    pauses: int = 0
+    wishes: int = 0
     kinds: tuple[str, ...] = FAULTS
+    orders: tuple[str, ...] = tuple(ORDERS)
+    pause: float = 70.0
     auth: str = ""
     chunked: bool = False
     plain: bool = False
+    scarce: bool = False
+    mirrors: int = 0
     stocked: bool = False
     max_size: int | None = None
     ttl: float | None = None
     tag_ttl: float = 0.0
+    stale_if_error: float = 720 * 3600.0
+    immutable: bool = False
+    authorities: int = 10_000
 
     def budgets(self) -> dict[str, int]:
-        names = ("starts", "faults", "closes", "wakes", "moves", "drains", "kills", "switches")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in BUDGETS}
+
+
+BUDGETS = (
+    *("starts", "faults", "closes", "wakes", "moves", "drains", "kills", "switches"),
+    *("pauses", "wishes"),
+)
 
 
 STOCK: tuple[Record, ...] = (
@@ -113,13 +176,26 @@ STOCK: tuple[Record, ...] = (
 )
 
 
-def challenge(repository: Repository) -> ev.Challenge:
-    """What upstream wants a token for."""
-    return ev.Challenge(True, "https://auth/token", "up", f"repository:{repository.name}:pull")
+def origin(mirror: int | None) -> str:
+    """Of the upstream itself, or of one of its mirrors."""
+    return "https://up" if mirror is None else f"https://mirror{mirror}"
 
+
+def second_page(mirror: int | None) -> ev.Location:
+    return ev.Location(f"{origin(mirror)}/tags?page=2", same_origin=True)
+
+
+def challenge(repository: Repository, mirror: int | None = None) -> ev.Challenge:
+    """What it wants a token for."""
+    scope = f"repository:{repository.name}:pull"
+    return ev.Challenge(True, f"{origin(mirror)}/token", "up", scope)
+
+
+GREETING = ev.Challenge(True, f"{origin(None)}/token", "up")
+"""What upstream says to who shows nothing."""
 
 BASIC = ev.Challenge(False, "up")
 
 
 def token(wanted: ev.Challenge) -> ev.Secret:
-    return ev.Secret(f"token for {wanted.scope}")
+    return ev.Secret(f"token for {wanted.scope} at {wanted.realm}")

@@ -1,7 +1,7 @@
 """What a walk has seen: a world that cannot misbehave proves nothing.
 
-Every effect, every cell of every machine's table, and every decision that `docs/design.md`
-promises must be seen sometime; and no decision that it does not promise, ever.
+Every event and effect, every cell of every machine's table, and every decision that
+`docs/design.md` promises must be seen sometime; and no decision that it does not promise, ever.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from attrs import define, field
 from distcache.core import blobs, calls, exchanges, fills, grants, pings, tags, tokens
 from distcache.core.decision import Decision
 from distcache.core.effects import AnswerHead, Effect
+from distcache.core.events import Event
 
 MACHINES: tuple[ModuleType, ...] = (tags, fills, exchanges, calls, tokens, grants, pings, blobs)
 Cell = tuple[Enum, Enum]
+EVENTS: frozenset[type] = frozenset(get_args(Event))
 EFFECTS: frozenset[type] = frozenset(get_args(Effect))
 CELLS: frozenset[Cell] = frozenset(cell for m in MACHINES for cell in m.TRANSITIONS)
 DECISIONS = frozenset(
@@ -30,12 +32,16 @@ DECISIONS = frozenset(
         "hit": ("", "ttl", "ttl stale-if-error", "error"),
         # Nothing was held under the name; or it was, and could not be confirmed before it went.
         "uri-miss": ("", "stored", "error", "stored ttl", "ttl stale-if-error"),
-        "uri-miss collapsed": ("", "stored", "error", "stored ttl", "stored ttl stale-if-error"),
+        "uri-miss collapsed": (
+            *("", "stored", "error", "stored ttl", "stored ttl stale-if-error"),
+            # What the tag has moved to cannot be had: what it was must do.
+            "ttl stale-if-error",
+        ),
         # A transfer held the first part.
-        "partial collapsed": ("", "stored", "stored ttl", "error"),
+        "partial collapsed": ("", "stored", "stored ttl", "error", "ttl stale-if-error"),
         # The tag had to be confirmed, or could not be.
-        "stale": ("", "stored", "error", "ttl stale-if-error"),
-        "stale collapsed": ("", "stored", "error"),
+        "stale": ("", "stored", "error", "ttl", "stored ttl", "ttl stale-if-error"),
+        "stale collapsed": ("", "stored", "error", "ttl", "stored ttl"),
         "stale collapsed ttl": ("stale-if-error",),
         "stale collapsed stored ttl": ("stale-if-error",),
         # The store would not take it.
@@ -44,6 +50,22 @@ DECISIONS = frozenset(
     for end in ends
 )
 """What Cache-Status may say, numbers left out; `docs/design.md` tells when it says so."""
+
+
+HAPPENINGS = frozenset(
+    {
+        "a check is spared: limited",
+        "a check is spared: scarce",
+        "a client's own authority is remembered",
+        "a client's own authority is asked about again",
+        "a mirror fails again",
+        "a mirror that was ill is asked again",
+        "something goes, and not what is pinned",
+        "upstream is asked past a mirror",
+        "what is forgotten must be asked for again",
+    }
+)
+"""What machines without a table decide: mirrors, quota, authorities, an operator's wishes."""
 
 
 class _Seen(dict[Any, Any]):
@@ -64,6 +86,9 @@ class Sightings:
     effects: set[type] = field(factory=set)
     cells: set[Cell] = field(factory=set)
     decisions: set[str] = field(factory=set)
+    events: set[type] = field(factory=set)
+    happened: set[str] = field(factory=set)
+    """Words of HAPPENINGS."""
 
     def decided(self, head: AnswerHead) -> None:
         self.decisions.add(said(head.decision, error=head.problem is not None))
@@ -72,6 +97,8 @@ class Sightings:
         self.effects |= other.effects
         self.cells |= other.cells
         self.decisions |= other.decisions
+        self.events |= other.events
+        self.happened |= other.happened
 
     @contextmanager
     def of_tables(self) -> Iterator[None]:

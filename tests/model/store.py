@@ -9,13 +9,17 @@ the grants and tags that refer to it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import assert_never
 
 from distcache.core.inventory import (
     BlobDropped,
     BlobStored,
     BlobUsed,
+    GrantDropped,
     GrantStored,
     Inventory,
+    PinDropped,
+    PinStored,
     Record,
     TagDropped,
     TagStored,
@@ -30,6 +34,7 @@ def restarted(records: Iterable[Record], disk: frozenset[Digest], now: float) ->
     blobs: dict[Digest, BlobStored] = {}
     tags: dict[object, TagStored] = {}
     grants: dict[GrantStored, None] = {}
+    pins: dict[PinStored, None] = {}
     for record in records:
         match record:
             case BlobStored():
@@ -46,13 +51,19 @@ def restarted(records: Iterable[Record], disk: frozenset[Digest], now: float) ->
                 tags.pop(record.reference, None)
             case GrantStored():
                 grants[record] = None
+            case GrantDropped():
+                grants.pop(GrantStored(record.repository, record.content), None)
+            case PinStored():
+                pins[record] = None
+            case PinDropped():
+                pins.pop(PinStored(record.what), None)
             case BlobDropped():
                 gone = record.digest
                 blobs.pop(gone, None)
                 tags = {r: t for r, t in tags.items() if t.descriptor.content.digest != gone}
                 grants = {g: None for g in grants if g.content.digest != gone}
             case _:
-                raise AssertionError(f"a record that the core never writes: {record}")
+                assert_never(record)
     there = [record for digest, record in blobs.items() if digest in disk]
     adopted = [BlobStored(d, SIZES[d], now) for d in sorted(disk - blobs.keys())]
     return Inventory(
@@ -61,5 +72,6 @@ def restarted(records: Iterable[Record], disk: frozenset[Digest], now: float) ->
             *adopted,
             *(t for t in tags.values() if t.descriptor.content.digest in disk),
             *(g for g in grants if g.content.digest in disk),
+            *pins,
         )
     )

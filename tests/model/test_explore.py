@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from distcache.core.pull import Method
+
 from .bounds import SMALL
 from .explore import Counterexample, Result, explore, replay
+from .keys import key
 from .scene import Bound
-from .sometimes import CELLS, DECISIONS, EFFECTS, Sightings
+from .sometimes import CELLS, DECISIONS, EFFECTS, EVENTS, HAPPENINGS, Sightings
 from .world import World
 
 
@@ -36,6 +39,14 @@ def test_sometimes_every_effect(seen: Sightings) -> None:
     assert seen.effects == EFFECTS
 
 
+def test_sometimes_every_event(seen: Sightings) -> None:
+    assert seen.events == EVENTS
+
+
+def test_sometimes_everything_that_machines_without_a_table_decide(seen: Sightings) -> None:
+    assert seen.happened == HAPPENINGS
+
+
 def test_sometimes_every_cell_of_every_table(seen: Sightings) -> None:
     assert seen.cells == CELLS
 
@@ -47,10 +58,10 @@ def test_sometimes_every_decision_that_is_promised_and_never_another(seen: Sight
 def test_clients_of_one_kind_may_change_places() -> None:
     one = replay(Bound(("blob", "range")), ["pull 0 blob", "pull 1 range"])
     other = replay(Bound(("blob", "range")), ["pull 0 range", "pull 1 blob"])
-    assert one.key() != other.key(), "who came first asks for other bytes"
+    assert key(one) != key(other), "who came first asks for other bytes"
     same = ["pull 0 blob", "pull 1 blob", "fetch 2 head", "fetch 2 more"]
     left, right = (replay(Bound(("blob",), closes=1), [*same, f"close {gone}"]) for gone in (0, 1))
-    assert left.key() == right.key()
+    assert key(left) == key(right)
 
 
 def test_a_deletion_that_fails_while_the_same_is_fetched_again_harms_nobody() -> None:
@@ -61,6 +72,26 @@ def test_a_deletion_that_fails_while_the_same_is_fetched_again_harms_nobody() ->
     evicted = ["job sha256:d2 ok", "fetch 7 head"]
     again = ["fetch 9 head", "fetch 9 more", "fetch 9 more", "job sha256:d2 fail", "fetch 9 end"]
     replay(bound, [*first, *moved, *evicted, *again]).settle(set())
+
+
+def test_content_may_be_forgotten_again_before_it_is_gone() -> None:
+    """Found by the first bound that had an operator."""
+    replay(Bound(stocked=True, wishes=2), ["order forget-blob", "order forget-blob"])
+
+
+def test_a_transfer_under_way_lets_nobody_in_whose_time_is_up() -> None:
+    """Found by the first bound that had clients' own authorities."""
+    began = ["pull 0 alice-blob", "fetch 2 head", "wake"]
+    world = replay(Bound(("alice-blob",), faults=0), [*began, "pull 1 alice-blob"])
+    asked = [sim.request for sim in world.fetches.values() if sim.spool is None]
+    assert [request.method for request in asked] == [Method.HEAD]
+
+
+def test_a_list_that_breaks_off_at_a_mirror_is_had_from_upstream() -> None:
+    """Found by the first bound that had mirrors."""
+    bound = Bound(("tags",), mirrors=1)
+    world = replay(bound, ["pull 0 tags", "fetch 2 head", "fetch 2 cut"])
+    assert [sim.request.mirror for sim in world.fetches.values()] == [None]
 
 
 def test_a_counterexample_is_the_shortest_script_and_runs(

@@ -1,4 +1,5 @@
-"""The World's upstream: what it would honestly answer, and the lies it may tell instead."""
+"""The World's upstream and its mirrors: what they would honestly answer, and the lies they may
+tell instead."""
 
 from __future__ import annotations
 
@@ -6,10 +7,26 @@ from attrs import evolve
 
 from distcache.core import effects as fx
 from distcache.core import events as ev
-from distcache.core.oci import OCI_MANIFEST, Content, Digest, TagRef
+from distcache.core.oci import OCI_MANIFEST, Content, Digest, TagRef, TagsRef, Time
 from distcache.core.pull import Method, Ping
 
-from .scene import BASIC, COUSIN, FAULTS, SECOND_PAGE, SIZES, A, B, Bound, L, challenge, token
+from .scene import (
+    AUTHORITIES,
+    BASIC,
+    COUSIN,
+    FAULTS,
+    GREETING,
+    SIZES,
+    WELCOME,
+    A,
+    B,
+    Bound,
+    L,
+    challenge,
+    origin,
+    second_page,
+    token,
+)
 
 CAUSES = {
     "down": ev.Cause.UNREACHABLE,
@@ -20,18 +37,30 @@ CAUSES = {
 }
 """Faults after which the fetch is over."""
 
-LOCATIONS = {
-    "abroad": ev.Location("https://cdn/x", same_origin=False),
-    "home": ev.Location("https://up/x", same_origin=True),
-    "private": ev.Location("http://10.0.0.1/x", same_origin=False, allowed=False),
-}
+QUOTA = ev.Quota(100, 5, 600.0)
+"""Of an upstream that is scarce: little is left, for ten minutes."""
+
+REDIRECTS = ("abroad", "home", "private")
+
+
+def location(what: str, mirror: int | None) -> ev.Location:
+    """Where a redirect of that name leads."""
+    if what == "home":
+        return ev.Location(f"{origin(mirror)}/x", same_origin=True)
+    if what == "abroad":
+        return ev.Location("https://cdn/x", same_origin=False)
+    return ev.Location("http://10.0.0.1/x", same_origin=False, allowed=False)
 
 
 def faults_before(request: fx.UpstreamRequest, spool: fx.Spool | None) -> list[str]:
     """What may go wrong before a head has come."""
-    kinds = [*CAUSES, "limited", "broken", "wrong-206", *LOCATIONS, "unauthorized", "denied"]
+    kinds = [*CAUSES, "limited", "broken", "wrong-206", *REDIRECTS, "unauthorized", "denied"]
     if request.method is Method.HEAD:
         kinds += ["bare", "unhelpful"]
+    if request.mirror is not None:
+        kinds.append("absent")
+    if isinstance(request.resource, TagsRef):
+        kinds.append("astray" if request.location is None else "lost-page")
     return kinds if is_file(spool) else [k for k in kinds if k not in ("full", "fault")]
 
 
@@ -43,17 +72,23 @@ def digest_of(request: fx.UpstreamRequest, tag: Digest | None) -> Digest | None:
     """What it has under the name asked for."""
     resource = request.resource
     if isinstance(resource, Content):
-        there = request.repository == A or (request.repository == COUSIN and resource.digest == B)
+        name = request.repository.name
+        there = name == A.name or (name == COUSIN.name and resource.digest == B)
         return resource.digest if there else None
     if isinstance(resource, TagRef):
         return tag
     return L
 
 
-def honest(request: fx.UpstreamRequest, bound: Bound, tag: Digest | None) -> ev.UpstreamHead:
-    refusal = _wants(request, bound)
-    if refusal is not None:
-        return refusal
+def honest(
+    request: fx.UpstreamRequest, bound: Bound, tag: Digest | None, now: Time
+) -> ev.UpstreamHead:
+    head = _wants(request, bound, now) or _has(request, bound, tag)
+    scarce = bound.scarce and request.mirror is None
+    return evolve(head, quota=QUOTA) if scarce else head
+
+
+def _has(request: fx.UpstreamRequest, bound: Bound, tag: Digest | None) -> ev.UpstreamHead:
     if isinstance(request.resource, Ping):
         return ev.UpstreamHead(200, 0)
     digest = digest_of(request, tag)
@@ -77,15 +112,20 @@ def honest(request: fx.UpstreamRequest, bound: Bound, tag: Digest | None) -> ev.
 
 
 def dishonest(request: fx.UpstreamRequest, what: str) -> ev.UpstreamHead:
-    if what in LOCATIONS:
-        return ev.UpstreamHead(307, location=LOCATIONS[what])
+    if what in REDIRECTS:
+        return ev.UpstreamHead(307, location=location(what, request.mirror))
+    mirror = request.mirror
     match what:
+        case "absent" | "lost-page":
+            return ev.UpstreamHead(404)
+        case "astray":
+            return ev.UpstreamHead(200, next_page=location("private", mirror))
         case "limited":
             return ev.UpstreamHead(429, retry_after=1)
         case "broken":
             return ev.UpstreamHead(503)
         case "unauthorized":
-            return ev.UpstreamHead(401, challenges=(BASIC, challenge(request.repository)))
+            return ev.UpstreamHead(401, challenges=(BASIC, challenge(request.repository, mirror)))
         case "denied":
             return ev.UpstreamHead(403)
         case "unhelpful":
@@ -96,17 +136,28 @@ def dishonest(request: fx.UpstreamRequest, what: str) -> ev.UpstreamHead:
     return ev.UpstreamHead(200)  # neither digest nor length
 
 
-def _wants(request: fx.UpstreamRequest, bound: Bound) -> ev.UpstreamHead | None:
+def _wants(request: fx.UpstreamRequest, bound: Bound, now: Time) -> ev.UpstreamHead | None:
     """A 401, where it has not been shown what it wants to see; a signed URL wants nothing."""
-    if not bound.auth or request.location not in (None, SECOND_PAGE):
+    if request.location not in (None, second_page(request.mirror)):
         return None
+    if request.repository.authority is not None:
+        return _wants_own(request, request.repository.authority, now)
     if bound.auth == "basic":
         shown = request.authorization is True
         return None if shown else ev.UpstreamHead(401, challenges=(BASIC,))
-    wanted = challenge(request.repository)
-    if request.authorization == token(wanted):
+    wanted = challenge(request.repository, request.mirror)
+    if not bound.auth or request.authorization == token(wanted):
         return None
     return ev.UpstreamHead(401, challenges=(evolve(wanted, scope=""),))
+
+
+def _wants_own(request: fx.UpstreamRequest, name: str, now: Time) -> ev.UpstreamHead | None:
+    authority, shown = AUTHORITIES[name], request.authorization
+    good = authority.expires is None or now < authority.expires
+    known = isinstance(shown, fx.Forwarded) and shown.authorization == authority.authorization
+    if name in WELCOME and good and known:
+        return None
+    return ev.UpstreamHead(401, challenges=(GREETING,))
 
 
 def _etag(digest: Digest) -> str:

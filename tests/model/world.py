@@ -8,7 +8,7 @@ with each of them used at any moment.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from attrs import evolve
@@ -17,20 +17,20 @@ from distcache.core import effects as fx
 from distcache.core import events as ev
 from distcache.core.cache import Cache
 from distcache.core.config import Config, Limits, Upstream
-from distcache.core.fingerprint import Labels
-from distcache.core.inventory import Inventory, Record
-from distcache.core.oci import Digest, TagRef
+from distcache.core.inventory import GrantStored, Inventory, PinStored, Record, TagStored
+from distcache.core.oci import Content, Digest, Repository, TagRef
 from distcache.core.pull import ByDigest, Method
 
-from . import promises, upstream
-from .promises import BrokenPromise, Client
+from . import health, promises, upstream
+from .clients import BrokenPromise, Client, wish
+from .keys import key
 from .scene import (
     BLOB,
     D1,
     D2,
     DOCUMENTS,
+    ORDERS,
     PULLS,
-    SECOND_PAGE,
     SIZES,
     STOCK,
     TAG,
@@ -38,12 +38,15 @@ from .scene import (
     B,
     Bound,
     L,
+    challenge,
+    second_page,
     token,
 )
 from .sometimes import Sightings
 from .store import restarted
 
 RIGHT, WRONG = Digest("sha256:right so far"), Digest("sha256:wrong")
+FOR_EVER = 720 * 3600.0
 FEW_STEPS = 400
 """More than it takes to come to rest from anywhere."""
 
@@ -81,8 +84,16 @@ class World:
         self.records: tuple[Record, ...] = ()
         """The journal, kept as long as there may be a kill."""
         self.said404: frozenset[object] = frozenset()
-        self.vouched: frozenset[object] = frozenset({A})
+        self.vouched: frozenset[Repository] = frozenset({A})
         """Repositories under which upstream has the blob, and has said so."""
+        self.agreed: dict[Repository, float] = {}
+        """When upstream last said so to a client's own authority."""
+        self.pins: frozenset[TagRef | Content] = frozenset()
+        self.ill: dict[int, tuple[int, float]] = {}
+        """Mirrors that failed so often in a row, as far as is certain, and until when they are
+        to be passed over."""
+        self.limited_until = 0.0
+        """Upstream said that it is not to be asked about names before."""
         self.discarded: frozenset[int] = frozenset()
         self.held: Digest | None = None
         """What the tag was answered with, as long as nothing has happened that may lose it."""
@@ -90,9 +101,15 @@ class World:
         """What upstream last said the tag is."""
         self.trail: frozenset[Digest] = frozenset()
         """What the tag was since the oldest check under way began."""
-        self.confirmed: tuple[Digest, float] | None = None
-        """What upstream last said the tag is, and when, where that may be used for a while."""
+        self.words: dict[Digest, float] = {D1: 900.0} if bound.stocked else {}
+        """When upstream last said that the tag is that, where it may be used for a while."""
         self.last_fetch = 0
+        self.event: ev.Event | None = None
+        """What the core is being told."""
+        self.timed = bool(bound.tag_ttl or bound.scarce or bound.stale_if_error < FOR_EVER)
+        shown = [PULLS[name].authority for name in bound.pulls]
+        self.absolute = any(a is not None and a.expires is not None for a in shown)
+        """Some moment counts for itself, not by its distance."""
         if bound.stocked:
             self.records, self.disk = STOCK, frozenset({B, D1})
         self.cache = Cache(self._config(), Inventory(self.records))
@@ -152,6 +169,10 @@ class World:
                 yield from (f"token {number} {why}" for why in ("refused", "down", "lost"))
         if left["wakes"] and self.cache.next_deadline() is not None:
             yield "wake"
+        if left["pauses"]:
+            yield "pause"
+        if left["wishes"]:
+            yield from (f"order {wish}" for wish in bound.orders)
         if left["moves"]:
             yield from ("move", "vanish")
         if left["drains"]:
@@ -197,7 +218,10 @@ class World:
         self.left["starts"] -= 1
         # Simultaneous pulls share one check: current since that check began is current enough.
         current = self.trail | ({self.tag} if self.tag else frozenset())
-        self.clients[int(slot)] = Client(name, current)
+        client = Client(name, current)
+        if self.bound.mirrors:
+            client = client._replace(itself=health.is_asked(self, client))
+        self.clients[int(slot)] = client
         self._feed(ev.PullRequested(int(slot), PULLS[name]))
         if self.draining and int(slot) in self.clients:
             raise BrokenPromise("a pull is taken on although the cache is shutting down")
@@ -273,6 +297,16 @@ class World:
         self.now = max(self.now, at)
         self._feed(ev.Woke())
 
+    def _pause(self) -> None:
+        self.left["pauses"] -= 1
+        self.now += self.bound.pause
+
+    def _order(self, wish: str) -> None:
+        self.left["wishes"] -= 1
+        order = ORDERS[wish]
+        promises.ordered(self, order)
+        self._feed(order)
+
     def _move(self) -> None:
         self._becomes(D2)
 
@@ -310,6 +344,12 @@ class World:
             there = [r for r in inventory.records if getattr(r, "digest", None) == self.held]
             self.held = self.held if any(getattr(r, "document", None) for r in there) else None
         self.records = tuple(inventory.records)
+        told = [r for r in self.records if isinstance(r, TagStored) and r.reference == TAG]
+        self.said = told[0].descriptor.content.digest if told else None
+        self.pins = frozenset(r.what for r in self.records if isinstance(r, PinStored))
+        self.agreed, self.ill, self.limited_until = {}, {}, 0.0
+        # That it was forgotten may be lost.
+        self.vouched |= {r.repository for r in self.records if isinstance(r, GrantStored)}
         for container in (self.clients, self.fetches, self.spools, self.tokens):
             container.clear()
         self.jobs, self.discarded, self.trail = (), frozenset(), frozenset()
@@ -325,42 +365,63 @@ class World:
         elif what == "end":
             self._end(fetch, sim)
         elif what == "head":
-            self._head(fetch, sim, upstream.honest(sim.request, self.bound, self.tag))
+            self._head(fetch, sim, upstream.honest(sim.request, self.bound, self.tag, self.now))
         else:
             self.left["faults"] -= 1
             if what == "corrupt":
                 self._body(fetch, sim, right=False)
             elif what in upstream.CAUSES:
                 del self.fetches[fetch]
-                self._feed(ev.FetchFailed(fetch, upstream.CAUSES[what], self._holds(sim, what)))
+                health.failed(self, sim.request, what, before=sim.at is None)
+                cause, held = upstream.CAUSES[what], self._holds(sim, what)
+                self._feed(ev.FetchFailed(fetch, cause, held), sim.request)
             else:
                 self._head(fetch, sim, upstream.dishonest(sim.request, what))
 
     def _head(self, fetch: int, sim: Sim, head: ev.UpstreamHead) -> None:
         request = sim.request
         digest = upstream.digest_of(request, self.tag)
-        if head.status == 404:
-            self.said404 |= {request.resource}
-            if request.resource == TAG:
-                self.held, self.said = None, None
-        if head.status == 200 and digest is not None:
-            self.vouched |= {request.repository}
-            if request.resource == TAG:
-                self.said = digest
-            if request.resource == TAG and self.bound.tag_ttl:
-                self.confirmed = (digest, self.now)
+        self._hear(request, head, digest)
         if head.status in (200, 206) and request.method is Method.GET and digest is not None:
             at, stop = head.start, SIZES[digest]
             if digest == L and sim.spool is not None:
                 # Its pages follow each other in the spool.
                 at = len(self.spools[sim.spool.number])
-                head = evolve(head, length=1, size=1, next_page=None if at else SECOND_PAGE)
+                following = head.next_page or (None if at else second_page(request.mirror))
+                head = evolve(head, length=1, size=1, next_page=following)
                 stop = at + 1
             self.fetches[fetch] = sim._replace(at=at, digest=digest, stop=stop)
         else:
             # No body but an end.
             self.fetches[fetch] = sim._replace(at=SIZES[B], digest=B, stop=SIZES[B])
-        self._feed(ev.HeadReceived(fetch, head))
+        self._feed(ev.HeadReceived(fetch, head), request)
+
+    def _hear(
+        self, request: fx.UpstreamRequest, head: ev.UpstreamHead, digest: Digest | None
+    ) -> None:
+        """What the cache is told, as far as promises are about it."""
+        repository, resource = request.repository, request.resource
+        health.told(self, request, head)
+        lost_page = request.location == second_page(request.mirror)
+        if head.status == 404 and request.mirror is None and not lost_page:
+            self.said404 |= {(repository, resource)}
+            if resource == TAG:
+                self.held, self.said, self.words = None, None, {}
+        if head.status == 200 and digest is not None:
+            self.vouched |= {repository}
+            if repository.authority is not None:
+                if repository in self.agreed:
+                    said = "a client's own authority is asked about again"
+                    self.sightings.happened.add(said)
+                self.agreed = {**self.agreed, repository: self.now}
+                for number, client in self.clients.items():
+                    if wish(client).repository == repository:
+                        self.clients[number] = client._replace(agreed=True)
+        says = digest if head.status in (200, 304) else None
+        if resource == TAG and says is not None:
+            self.said = says
+            if self.timed:
+                self.words = {**self.words, says: self.now}
 
     def _body(self, fetch: int, sim: Sim, *, right: bool) -> None:
         assert sim.at is not None
@@ -373,12 +434,12 @@ class World:
         if len(held) == sim.at:
             held = (*held, right)
             self.spools[sim.spool.number] = held
-        self._feed(ev.BodySpooled(fetch, len(held)))
+        self._feed(ev.BodySpooled(fetch, len(held)), sim.request)
 
     def _end(self, fetch: int, sim: Sim) -> None:
         del self.fetches[fetch]
         if sim.spool is None or sim.digest is None:
-            self._feed(ev.FetchEnded(fetch))
+            self._feed(ev.FetchEnded(fetch), sim.request)
             return
         held = self.spools[sim.spool.number]
         digest = sim.digest if all(held) and len(held) == SIZES[sim.digest] else WRONG
@@ -387,7 +448,7 @@ class World:
         document = DOCUMENTS.get(digest)
         if sim.digest == L and all(held):
             document = DOCUMENTS[L]
-        self._feed(ev.FetchEnded(fetch, digest, document))
+        self._feed(ev.FetchEnded(fetch, digest, document), sim.request)
 
     def _holds(self, sim: Sim, what: str) -> ev.Held | None:
         if what not in ("full", "fault") or sim.spool is None:
@@ -397,9 +458,15 @@ class World:
 
     # What the core does about it
 
-    def _feed(self, event: ev.Event) -> None:
+    def _feed(self, event: ev.Event, about: fx.UpstreamRequest | None = None) -> None:
+        """`about`: what it is an answer to."""
+        self.sightings.events.add(type(event))
+        self.event = event
         for effect in self.cache.handle(event, self.now):
             self.sightings.effects.add(type(effect))
+            if isinstance(effect, fx.Fetch):
+                promises.fetch(self, effect)
+                health.asks(self, effect.request, event, about)
             self._take(effect)
         if self.trail and not self._checking():
             self.trail = frozenset()
@@ -420,7 +487,6 @@ class World:
                     raise BrokenPromise(f"aborted without an answer: {effect}")
                 del self.clients[number]
             case fx.Fetch(number, request, spool):
-                promises.fetch(self, effect)
                 if number <= self.last_fetch and not self.bound.kills:
                     raise BrokenPromise(f"a number given twice: {effect}")
                 self.last_fetch = number
@@ -430,7 +496,11 @@ class World:
             case fx.CancelFetch(number):
                 if self.fetches.pop(number, None) is None:
                     raise BrokenPromise(f"cancelled what is not there: {effect}")
-            case fx.AcquireToken(number, _, wanted):
+            case fx.AcquireToken(number, _, wanted, mirror):
+                if wanted.realm != challenge(A, mirror).realm:
+                    raise BrokenPromise(f"the token of one asked of another: {effect}")
+                if mirror is None and self.bound.mirrors:
+                    health.asked_itself(self, None)
                 self.tokens[number] = wanted
             case fx.CommitBlob(spool):
                 if spool.number in self.discarded or spool.number not in self.spools:
@@ -441,6 +511,7 @@ class World:
                 reading = [c.out.source for c in self.clients.values() if c.out and not c.old]
                 if fx.Stored(digest) in reading:
                     raise BrokenPromise(f"deleted while read: {effect}")
+                promises.deletes(self, digest)
                 self._let_go(digest)
                 self.jobs = (*self.jobs, effect)
             case fx.DiscardSpool(spool):
@@ -479,8 +550,11 @@ class World:
 
     def _check_prompt(self) -> None:
         """As soon as upstream's head is known, every client is answered that waits for the same;
-        but for those sent ways of their own by a failing store, and for other repositories."""
+        but for those sent ways of their own by a failing store or by what the operator wants,
+        and for other repositories."""
         if {"full", "fault"} & {*self.bound.kinds} or "cousin" in self.bound.pulls:
+            return
+        if self.bound.wishes:
             return
         for sim in self.fetches.values():
             if sim.at is None or not upstream.is_file(sim.spool) or self.bound.chunked:
@@ -517,7 +591,7 @@ class World:
         `known` to come to rest; those on the way are known from then on. What was done."""
         world, done, marks = self.fork(), list[str](), list[int]()
         for _ in range(FEW_STEPS):
-            mark = hash(world.key(budgets=False))
+            mark = hash(key(world, budgets=False))
             action = None if mark in known else world.benign()
             if action is None:
                 world.check_quiet()
@@ -528,78 +602,18 @@ class World:
             world = world.act(action)
         raise BrokenPromise(f"does not come to rest: {self.clients}")
 
-    def key(self, *, budgets: bool = True) -> Hashable:
-        """Equal for worlds that go on alike: all numbers are names only, and clients of one
-        kind may change places."""
-        classes = {n: hash(self._of_client(c, None)) for n, c in self.clients.items()}
-        labels = Labels()
-        core = self.cache.fingerprint(self.now, classes, labels)
-        name = labels.number
-        names = labels.exchanges
-        clients = sorted(
-            (names.get(n, -1), hash(self._of_client(c, labels))) for n, c in self.clients.items()
-        )
-        fetches = tuple(sorted((name(n), s.at, s.digest or "") for n, s in self._by_at()))
-        spools = tuple(sorted((name(n), bits) for n, bits in sorted(self.spools.items())))
-        return (
-            core,
-            tuple(self.left.values()) if budgets else None,
-            (
-                self.tag,
-                self.held,
-                self.said,
-                self.trail,
-                self.disk,
-                self.said404,
-                self.vouched,
-                self.offline,
-            ),
-            None if self.confirmed is None else (self.confirmed[0], self.now - self.confirmed[1]),
-            tuple(clients),
-            fetches,
-            spools,
-            tuple(sorted(name(n) for n in self.discarded)),
-            tuple(sorted((j.digest, i, type(j).__name__) for i, j in self._in_order())),
-            self._journalled() if self.left["kills"] else None,
-        )
-
-    def _by_at(self) -> list[tuple[int, Sim]]:
-        return [(n, s._replace(at=-1 if s.at is None else s.at)) for n, s in self.fetches.items()]
-
-    def _in_order(self) -> list[tuple[int, Job]]:
-        """Jobs for one digest are done in order; that of different digests is nobody's affair."""
-        counts: dict[Digest, int] = {}
-        numbered: list[tuple[int, Job]] = []
-        for job in self.jobs:
-            counts[job.digest] = counts.get(job.digest, 0) + 1
-            numbered.append((counts[job.digest], job))
-        return numbered
-
-    def _journalled(self) -> Hashable:
-        return tuple(
-            (type(r).__name__, str(getattr(r, "digest", "")), self._age(r)) for r in self.records
-        )
-
-    def _age(self, record: Record) -> float:
-        at = getattr(record, "used", getattr(record, "checked", self.now))
-        return round(self.now - at, 3)
-
-    def _of_client(self, client: Client, labels: Labels | None) -> Hashable:
-        out: Hashable = None
-        if client.out is not None:
-            source, span = client.out.source, client.out.span
-            where: Hashable = source.digest if isinstance(source, fx.Stored) else None
-            if labels is not None and isinstance(source, fx.Spool):
-                where = labels.number(source.number)
-            out = (where, span.start, span.stop)
-        return (client.pull, client.head, client.pos, client.bad, client.old, client.current, out)
-
     # Helpers
 
     def _config(self) -> Config:
         bound = self.bound
-        limits = Limits(answer=28.0, attempts=2, redirects=1)
-        up = Upstream(tag_ttl=bound.tag_ttl, basic=bound.auth == "basic")
+        limits = Limits(answer=28.0, attempts=2, redirects=1, authorities=bound.authorities)
+        up = Upstream(
+            tag_ttl=bound.tag_ttl,
+            stale_if_error=bound.stale_if_error,
+            basic=bound.auth == "basic",
+            mirrors=bound.mirrors,
+            immutable=(TAG.tag,) if bound.immutable else (),
+        )
         return Config(
             {"up": up},
             max_size=bound.max_size,
@@ -620,6 +634,9 @@ class World:
     def _let_go(self, digest: Digest) -> None:
         if self.held == digest:
             self.held = None
+        if self.said == digest and self.pins:
+            # The tag goes with it, and what it was is not pinned by it any more.
+            self.said = None
 
     def _tidy(self) -> None:
         """Forget the spools that are discarded and that nobody works with any more."""

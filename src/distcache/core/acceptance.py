@@ -9,10 +9,13 @@ from .values import evolve
 
 @frozen
 class Accepted:
-    """What upstream accepted an authority for, until it counts no longer."""
+    """What upstream accepted an authority for, until it counts no longer. `expires`: when the
+    authority itself does; nothing is remembered of it after that."""
 
     authorization: Secret | None
     until: Time
+    expires: Time | None = None
+    over: bool = False
     contents: frozenset[Content] = frozenset()
     references: frozenset[Reference] = frozenset()
 
@@ -27,7 +30,7 @@ def accept(state: State, repository: Repository, what: Content | Reference) -> b
     """Upstream gave or confirmed it; False: it no longer counts."""
     name = repository.authority or ""
     accepted = state.authorities.get(name)
-    if accepted is None:
+    if accepted is None or accepted.over:
         return False
     if isinstance(what, Content):
         accepted = evolve(accepted, contents=accepted.contents | {what})

@@ -8,26 +8,26 @@ is good for, at most `limits.authority` seconds, in memory only.
 
 from . import tags
 from .acceptance import Accepted
-from .oci import Time
+from .oci import Secret, Time
 from .pull import Authority
 from .state import State
 from .tags import TagInput, TagState
+from .values import evolve
 
 KEY = "authority"
 
 
 def note(state: State, authority: Authority, now: Time) -> None:
     """A client shows it."""
+    known = state.authorities.get(authority.name)
+    if known is not None and known.until <= now:
+        expire(state, authority.name, now)
     if authority.name in state.authorities:
         return
     while len(state.authorities) >= state.limits.authorities:
         oldest = min(state.authorities, key=lambda name: state.authorities[name].until)
         _end(state, oldest)
-    until = now + state.limits.authority
-    if authority.expires is not None:
-        until = max(now, min(until, authority.expires))
-    state.authorities[authority.name] = Accepted(authority.authorization, until)
-    state.deadlines.set((KEY, authority.name), until)
+    _begin(state, authority.name, authority.authorization, authority.expires, now)
 
 
 def expire(state: State, name: str, now: Time) -> None:
@@ -35,15 +35,29 @@ def expire(state: State, name: str, now: Time) -> None:
     accepted = state.authorities[name]
     _withdraw(state, name, accepted)
     if any(call.repository.authority == name for call in state.calls.values()):
-        again = now + state.limits.authority
-        state.authorities[name] = Accepted(accepted.authorization, again)
-        state.deadlines.set((KEY, name), again)
+        _begin(state, name, accepted.authorization, accepted.expires, now)
     else:
-        del state.authorities[name]
+        _forget(state, name)
+
+
+def _begin(
+    state: State, name: str, authorization: Secret | None, expires: Time | None, now: Time
+) -> None:
+    until = now + state.limits.authority
+    over = expires is not None and expires <= now
+    if expires is not None and not over:
+        until = min(until, expires)
+    state.authorities[name] = Accepted(authorization, until, expires, over)
+    state.deadlines.set((KEY, name), until)
 
 
 def _end(state: State, name: str) -> None:
-    _withdraw(state, name, state.authorities.pop(name))
+    _withdraw(state, name, state.authorities[name])
+    _forget(state, name)
+
+
+def _forget(state: State, name: str) -> None:
+    del state.authorities[name]
     state.deadlines.clear((KEY, name))
 
 
@@ -60,3 +74,8 @@ def _withdraw(state: State, name: str, accepted: Accepted) -> None:
         if tag is not None:
             gone = tag.state is TagState.GONE
             tags.forget(state, reference, TagInput.LAPSED if gone else TagInput.EVICTED)
+    for key, fill in state.fills.items():
+        # What upstream has yet to answer will be its word again.
+        others = tuple(holder for holder in fill.granted if holder.authority != name)
+        if fill.status is not None and others != fill.granted:
+            state.fills[key] = evolve(fill, granted=others)

@@ -274,7 +274,9 @@ class Cache:
                     self._answered(owner, verdict, now)
             case BodySpooled():
                 if isinstance(owner, Content | Relay):
-                    self._fill_verdict(owner, fills.on_spooled(state, owner, event.length), now)
+                    self._fill_verdict(
+                        owner, fills.on_spooled(state, owner, event.length, now), now
+                    )
                 elif not isinstance(owner, ByDigest | Ping):
                     tags.on_spooled(state, owner, event.length)
             case FetchEnded():
@@ -332,7 +334,8 @@ class Cache:
 
     def _fill_verdict(self, key: FillKey, failure: Failure | None, now: Time) -> None:
         """A fill that cannot go on: abort who was promised bytes, tell who waits. Who came for
-        another repository tries its own: that one may be better off."""
+        another repository tries its own, and whom a mirror failed the next place: these may be
+        better off."""
         if failure is None:
             return
         state = self._state
@@ -344,7 +347,8 @@ class Cache:
                 continue
             x = evolve(x, on=None, turns=x.turns + 1)
             state.exchanges[number] = x
-            if _repository_differs(x, fill) and x.turns <= state.limits.redispatch:
+            better = failure.elsewhere or _repository_differs(x, fill)
+            if better and x.turns <= state.limits.redispatch:
                 state.wake((number,), Look())
             else:
                 state.wake((number,), failure)

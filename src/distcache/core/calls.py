@@ -22,8 +22,6 @@ from .tokens import TokenKey
 from .values import evolve
 
 REDIRECTS = (301, 302, 303, 307, 308)
-SERVED = (200, 206, 304, 416)
-"""What a mirror says when it has what was asked for; 416 is the range's fault."""
 OURS = (Cause.NO_SPACE, Cause.STORE, Cause.CANCELLED)
 """Causes that are nobody's fault but this cache's."""
 
@@ -108,7 +106,7 @@ def on_head(state: State, owner: Owner, head: UpstreamHead, now: Time) -> Verdic
         verdict = _redirected(state, owner, call, head.location, now)
         return _or_next(state, owner, verdict, now)
     if call.mirror is not None:
-        if head.status not in SERVED:
+        if not _serves(call, head):
             return _next(state, owner, Failure(head.status, retry_after=head.retry_after), now)
         mirrors.well(state, call.repository.upstream, call.mirror)
     state.calls[owner] = evolve(call, state=step(TRANSITIONS, call.state, CallInput.ANSWERED))
@@ -130,9 +128,8 @@ def on_failed(state: State, owner: Owner, cause: Cause, now: Time) -> Verdict:
         return failure
     if call.state is CallState.ASKED:
         return _next(state, owner, failure, now)
-    # Its owner has had the head: it goes on by itself, elsewhere.
-    mirrors.failed(state, call.repository.upstream, call.mirror, now)
-    return failure
+    # Its owner has had the head: it goes on by itself.
+    return refuse(state, call, failure, now)
 
 
 def on_token(state: State, owner: Owner, secret: Secret) -> Failure | None:
@@ -168,10 +165,12 @@ def ended(state: State, owner: Owner) -> Call:
     return call
 
 
-def refuse(state: State, call: Call, now: Time) -> None:
-    """What came was not what was asked for: a mirror that lies is at fault."""
-    if call.mirror is not None:
-        mirrors.failed(state, call.repository.upstream, call.mirror, now)
+def refuse(state: State, call: Call, failure: Failure, now: Time) -> Failure:
+    """What came is no good, or not all of it came: a mirror is then at fault."""
+    if call.mirror is None:
+        return failure
+    mirrors.failed(state, call.repository.upstream, call.mirror, now, failure.retry_after)
+    return evolve(failure, elsewhere=True)
 
 
 def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
@@ -291,6 +290,14 @@ def _detour(state: State, owner: Owner, call: Call, now: Time) -> Failure | None
     return _send(state, owner, evolve(call, state=again, fetch=None), now)
 
 
+def _serves(call: Call, head: UpstreamHead) -> bool:
+    """Whether a mirror has what was asked for, and says so in a way that was asked for; 416 is
+    the range's fault."""
+    if head.status == 304:
+        return call.etag is not None
+    return head.status == 200 or (head.status in (206, 416) and call.offset > 0)
+
+
 def _or_next(state: State, owner: Owner, verdict: Failure | None, now: Time) -> Verdict:
     """A mirror's failure is not the last word."""
     call = state.calls.get(owner)
@@ -304,10 +311,11 @@ def _next(state: State, owner: Owner, failure: Failure, now: Time) -> Failure | 
     call = state.calls[owner]
     upstream = call.repository.upstream
     assert call.mirror is not None
+    if call.page is not None:
+        # A list that breaks off is no list; its owner begins anew.
+        return refuse(state, call, failure, now)
     if not failure.definite:
         mirrors.failed(state, upstream, call.mirror, now, failure.retry_after)
-    if call.page is not None:
-        return failure
     if call.fetch is not None:
         state.fetches.pop(call.fetch, None)
         state.emit(CancelFetch(call.fetch))

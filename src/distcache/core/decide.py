@@ -249,6 +249,10 @@ def _content(
     known = blob is not None or fill is not None
     described = x.probed is not None or x.descriptor is not None
     if (bodiless and not described) or (known and not may):
+        if fill is not None and number in fill.readers:
+            # What let it read along does not count any more.
+            exchanges.release(state, number, now)
+            x = state.exchanges[number]
         x = evolve(x, fwd=_why(x, None))
         joined = grants.probe(state, number, ByDigest(repository, content), now)
         _await(state, number, x, joined, ByDigest(repository, content), now)

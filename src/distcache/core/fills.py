@@ -181,7 +181,7 @@ def on_answer(state: State, key: FillKey, head: UpstreamHead, now: Time) -> Fail
         return Failure(head.status, retry_after=head.retry_after)
     size = head.size if head.status == 206 else head.length
     if fill.size is not None and size is not None and size != fill.size:
-        return SHORT
+        return calls.refuse(state, state.calls[key], SHORT, now)
     after = step(TRANSITIONS, fill.state, FillInput.HEAD)
     size = fill.size if size is None else size
     state.fills[key] = evolve(fill, state=after, size=size, status=head.status)
@@ -190,10 +190,10 @@ def on_answer(state: State, key: FillKey, head: UpstreamHead, now: Time) -> Fail
     return None
 
 
-def on_spooled(state: State, key: FillKey, length: int) -> Failure | None:
+def on_spooled(state: State, key: FillKey, length: int, now: Time) -> Failure | None:
     fill = state.fills[key]
     if fill.size is not None and length > fill.size:
-        return SHORT
+        return calls.refuse(state, state.calls[key], SHORT, now)
     if length <= fill.have:
         return None
     put = FillInput.ALL_IN if length == fill.size else FillInput.PROGRESS
@@ -212,10 +212,9 @@ def on_ended(
     content = content_of(key)
     call = calls.ended(state, key)
     if fill.size is not None and fill.have < fill.size:
-        return cut(state, key, Failure(cause=Cause.CUT), now)
+        return cut(state, key, calls.refuse(state, call, Failure(cause=Cause.CUT), now), now)
     if digest != content.digest:
-        calls.refuse(state, call, now)
-        return WRONG_DIGEST
+        return calls.refuse(state, call, WRONG_DIGEST, now)
     if content.kind is not Kind.BLOB and document is None:
         return NOT_A_DOCUMENT
     _right(state, key, evolve(fill, size=fill.have, document=document))
@@ -225,27 +224,37 @@ def on_ended(
 def cut(state: State, key: FillKey, failure: Failure, now: Time) -> Failure | None:
     """The transfer broke: go on later from the watermark, if that can help and has not been
     tried too often. Where nothing has come yet only a broken connection or a 5xx is, and few
-    times: an honest error now is better than a late one."""
+    times: an honest error now is better than a late one. A mirror's failures do not count."""
     fill = state.fills[key]
     calls.finish(state, key)
     begun = fill.status is not None
     passing = failure.status is not None and failure.status >= 500
     worth = begun or passing or failure.cause is Cause.CUT or failure is WRONG_RANGE
     spent = fill.attempts >= (state.limits.attempts if begun else state.limits.first_attempts)
+    if failure.elsewhere and failure.cause is not Cause.TOO_LARGE:
+        pause(state, key, now, counts=False)
+        return None
     if failure.definite or not worth or spent or failure.cause is Cause.TOO_LARGE:
         return failure
     pause(state, key, now, failure.retry_after)
     return None
 
 
-def pause(state: State, key: FillKey, now: Time, retry_after: int | None = None) -> None:
+def pause(
+    state: State,
+    key: FillKey,
+    now: Time,
+    retry_after: int | None = None,
+    *,
+    counts: bool = True,
+) -> None:
     """Try again a little later."""
     calls.finish(state, key)
     fill = state.fills[key]
     attempts = fill.attempts + 1
     wait = retry.delay(content_of(key).digest, attempts, state.limits, retry_after)
     after = step(TRANSITIONS, fill.state, FillInput.CUT)
-    state.fills[key] = evolve(fill, state=after, attempts=attempts)
+    state.fills[key] = evolve(fill, state=after, attempts=attempts if counts else fill.attempts)
     state.deadlines.set((key, "retry"), now + wait)
 
 

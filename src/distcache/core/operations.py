@@ -9,6 +9,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from . import blobs, eviction, fills, freshness, policy, tags
+from .blobs import BlobState
 from .effects import Journal
 from .inventory import GrantDropped, PinDropped, PinStored
 from .oci import Content, Descriptor, Digest, Kind, Reference, Repository, TagRef, Time
@@ -160,7 +161,8 @@ def forget(state: State, what: TagRef | Repository | Digest) -> None:
         for content in [c for c, holders in state.grants.items() if what in holders]:
             _revoke(state, what, content)
         return
-    if what in state.blobs:
+    blob = state.blobs.get(what)
+    if blob is not None and blob.state is BlobState.STORED:
         if blobs.pinned(state, what):
             tags.evicted(state, what)
             for kind in Kind:

@@ -19,13 +19,15 @@ RETRY_AFTER = 10
 class Failure:
     """Why something could not be had. `status` is upstream's (or its token service's) answer;
     `cause` why there was none; `fault` our finding about an answer that is no good;
-    `challenge` what the client itself must answer."""
+    `challenge` what the client itself must answer. `elsewhere`: a mirror's fault, which is
+    passed over from now on, so another place may do better."""
 
     status: int | None = None
     cause: Cause | None = None
     retry_after: int | None = None
     fault: str | None = None
     challenge: Challenge | None = None
+    elsewhere: bool = False
 
     @property
     def definite(self) -> bool:

@@ -178,7 +178,7 @@ def on_ended(
     assert coming is not None
     if digest is None or document is None:
         state.emit(DiscardSpool(call.spool))
-        on_failed(state, reference, NOT_A_DOCUMENT, now)
+        on_failed(state, reference, calls.refuse(state, call, NOT_A_DOCUMENT, now), now)
         return
     if coming.page is not None:
         _turn_page(state, reference, call, coming, coming.page, now)
@@ -193,6 +193,13 @@ def on_ended(
 def on_failed(state: State, reference: Reference, failure: Failure, now: Time) -> None:
     tag = state.tags[reference]
     _give_up(state, reference)
+    if failure.elsewhere:
+        tag = evolve(tag, coming=None)
+        state.tags[reference] = tag
+        again = _ask(state, reference, tag, Method.HEAD, now)
+        if again is None:
+            return
+        failure = again
     waiters = tag.waiters
     state.tags[reference] = evolve(tag, waiters=(), coming=None)
     if failure.absent:
@@ -291,13 +298,15 @@ def _turn_page(
 ) -> None:
     """Ask for the next page, which goes on in the same spool."""
     assert call.spool is not None
-    failure: Failure | None = INCOMPLETE
+    failure: Failure | None = None
     if listings.may_follow(coming, page, call, state.limits):
         method, repository, mirror = Method.GET, reference.repository, call.mirror
         following = Call(
             method, repository, reference, call.spool, location=page, mirror=mirror, page=page
         )
         failure = calls.start(state, reference, following, now)
+    else:
+        failure = calls.refuse(state, call, INCOMPLETE, now)
     if failure is not None:
         state.emit(DiscardSpool(call.spool))
         on_failed(state, reference, failure, now)
@@ -331,13 +340,15 @@ def _confirm(
     _unpoint(state, reference, tag)
     _point(state, reference, Tag(after, descriptor, now, previous, tag.journalled, etag, listed))
     grants.grant(state, reference.repository, descriptor.content)
-    if reference.repository.authority is not None:
-        acceptance.accept(state, reference.repository, reference)
     due = tag.journalled is None or now - tag.journalled >= state.limits.used_resolution
     if due or not same or (etag, listed) != (tag.etag, tag.listed):
         _journal(state, reference)
     _bound(state, reference, descriptor.content.digest)
     state.wake(tag.waiters, Resolved(descriptor, status))
+    own = reference.repository.authority is not None
+    if own and not acceptance.accept(state, reference.repository, reference):
+        # It is for those who have waited, and for nobody after them.
+        forget(state, reference, TagInput.EVICTED)
 
 
 def _bound(state: State, reference: Reference, digest: Digest) -> None:

@@ -1,0 +1,101 @@
+"""When two worlds go on alike: the key that exploration knows them by.
+
+Equal for worlds that differ in names only: all numbers are names, and clients of one kind may
+change places. Times count as distances from now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from distcache.core import effects as fx
+from distcache.core.fingerprint import Labels
+from distcache.core.inventory import Record
+from distcache.core.oci import Digest
+
+if TYPE_CHECKING:
+    from .clients import Client
+    from .world import Job, World
+
+
+def key(world: World, *, budgets: bool = True) -> Hashable:
+    classes = {n: hash(_of_client(c, None)) for n, c in world.clients.items()}
+    labels = Labels()
+    core = world.cache.fingerprint(world.now, classes, labels)
+    name, names = labels.number, labels.exchanges
+    clients = [(names.get(n, -1), hash(_of_client(c, labels))) for n, c in world.clients.items()]
+    clients.sort()
+    fetches = [
+        (name(n), -1 if s.at is None else s.at, s.digest or "") for n, s in world.fetches.items()
+    ]
+    fetches.sort()
+    spools = sorted((name(n), bits) for n, bits in sorted(world.spools.items()))
+    return (
+        core,
+        tuple(world.left.values()) if budgets else None,
+        (
+            world.tag,
+            world.held,
+            world.said,
+            world.trail,
+            world.disk,
+            world.said404,
+            world.vouched,
+            world.offline,
+            world.pins,
+        ),
+        _times(world),
+        tuple(clients),
+        tuple(fetches),
+        tuple(spools),
+        tuple(sorted(map(name, world.discarded))),
+        tuple(sorted((j.digest, i, type(j).__name__) for i, j in _in_order(world))),
+        _journalled(world) if world.left["kills"] else None,
+    )
+
+
+def _times(world: World) -> Hashable:
+    """What promises about time look at."""
+    now = world.now
+    return (
+        tuple(sorted((d, round(now - at, 3)) for d, at in world.words.items())),
+        tuple(sorted((r.authority or "", round(now - at, 3)) for r, at in world.agreed.items())),
+        tuple(sorted((m, n, max(round(at - now, 3), 0.0)) for m, (n, at) in world.ill.items())),
+        max(round(world.limited_until - now, 3), 0.0),
+        now if world.absolute else None,
+    )
+
+
+def _in_order(world: World) -> list[tuple[int, Job]]:
+    """Jobs for one digest are done in order; that of different digests is nobody's affair."""
+    counts: dict[Digest, int] = {}
+    numbered: list[tuple[int, Job]] = []
+    for job in world.jobs:
+        counts[job.digest] = counts.get(job.digest, 0) + 1
+        numbered.append((counts[job.digest], job))
+    return numbered
+
+
+def _journalled(world: World) -> Hashable:
+    return tuple((type(r).__name__, _subject(r), _age(world, r)) for r in world.records)
+
+
+def _subject(record: Record) -> Hashable:
+    return tuple([getattr(record, n, None) for n in ("digest", "what", "content", "reference")])
+
+
+def _age(world: World, record: Record) -> float:
+    at = getattr(record, "used", getattr(record, "checked", world.now))
+    return round(world.now - at, 3)
+
+
+def _of_client(client: Client, labels: Labels | None) -> Hashable:
+    out: Hashable = None
+    if client.out is not None:
+        source, span = client.out.source, client.out.span
+        where: Hashable = source.digest if isinstance(source, fx.Stored) else None
+        if labels is not None and isinstance(source, fx.Spool):
+            where = labels.number(source.number)
+        out = (where, span.start, span.stop)
+    return (*client[:3], *client[4:], out)
