@@ -77,7 +77,8 @@ class Settings:
     `default` is a key of `sites`. By the same keys, only for upstreams that have some:
     `credentials`, `sources` (where credentials are found that are not in the configuration),
     `timeouts` (else `upstream`). `rules`: who may ask. `client` bounds what clients may take,
-    `upstream` what upstreams may. `max_connections_per_client` None: as many as there may be.
+    `upstream` what upstreams may. `max_connections_per_client` 0: as many as there may be, None:
+    three quarters of them, and no bound for this machine itself.
     `drain`: how long running transfers get at the end."""
 
     host: str | None
@@ -204,7 +205,7 @@ class _Reader:
             upstream=meant.proxy.timeouts,
             drain=meant.http.draintimeout,
             max_connections=meant.http.max_connections,
-            max_connections_per_client=meant.http.max_connections_per_client or None,
+            max_connections_per_client=meant.http.max_connections_per_client,
             log=Log(
                 level=meant.log.level or meant.loglevel or Level.INFO,
                 formatter=meant.log.formatter,

@@ -15,7 +15,7 @@ from ..wire.routes import Router
 from .certificates import Certificates
 from .clock import Clock
 from .driver import Driver
-from .listening import Crowd
+from .listening import crowd_of
 from .ports import Core, Shell, Upstreams
 from .service import OnDecision, Service, report
 
@@ -43,7 +43,7 @@ def assemble(
         on_decision,
         gate=Gate(settings.rules, report),
         certificates=None if tls is None else Certificates(tls, shell.run_job, time),
-        crowd=Crowd(settings.max_connections_per_client),
+        crowd=crowd_of(settings),
     )
 
 
@@ -72,7 +72,8 @@ def reconfigure(service: Service, old: Settings, new: Settings) -> Settings | No
     service.router = Router(kept.sites, kept.default)
     service.timeouts = kept.client
     service.gate = Gate(kept.rules, report)
-    service.crowd.bound = kept.max_connections_per_client
+    crowd = crowd_of(kept)
+    service.crowd.bound, service.crowd.spares_own = crowd.bound, crowd.spares_own
     return kept
 
 

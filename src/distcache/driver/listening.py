@@ -13,6 +13,8 @@ from attrs import Factory, define
 
 from .. import log
 from ..settings import Debug, Level, Settings
+from ..wire import urls
+from ..wire.urls import Zone
 
 BACKLOG = 1024
 """Connections that the kernel keeps waiting; it lowers this to its own bound."""
@@ -72,9 +74,11 @@ def open_debug(debug: Debug) -> Listening:
 @define(eq=False)
 class Crowd:
     """Connections by where they come from: an address, or a network of 64 bits of IPv6, which is
-    what one machine is given. `bound`: so many from one place, None: any number."""
+    what one machine is given. `bound`: so many from one place, None: any number; but for this
+    machine itself, with `spares_own`."""
 
     bound: int | None = None
+    spares_own: bool = False
     _present: dict[str, int] = Factory(dict)
     _told: set[str] = Factory(set)
 
@@ -82,7 +86,8 @@ class Crowd:
         """`client` as `client_name` has it. False: there are too many from there already."""
         place = _place(client)
         present = self._present.get(place, 0)
-        if self.bound is not None and place and present >= self.bound:
+        full = self.bound is not None and place and present >= self.bound
+        if full and not (self.spares_own and _is_own(client)):
             if place not in self._told:
                 # Once, until they are all gone: whoever knocks knocks often.
                 self._told.add(place)
@@ -99,6 +104,15 @@ class Crowd:
         if not self._present[place]:
             del self._present[place]
             self._told.discard(place)
+
+
+def crowd_of(settings: Settings) -> Crowd:
+    """Where nothing is said, a quarter of the places stays for others, and a proxy in front on
+    this machine, behind which there may be anybody, has them all."""
+    said = settings.max_connections_per_client
+    if said is None:
+        return Crowd(max(settings.max_connections * 3 // 4, 1), spares_own=True)
+    return Crowd(said or None)
 
 
 def listen(host: str | None, port: int) -> list[socket.socket]:
@@ -137,6 +151,10 @@ def client_name(address: object) -> str:
     if isinstance(address, tuple):
         return f"{address[0]}:{address[1]}"
     return "unix"
+
+
+def _is_own(client: str) -> bool:
+    return urls.zone(client.rpartition(":")[0].partition("%")[0]) is Zone.LOOPBACK
 
 
 def _place(client: str) -> str:
