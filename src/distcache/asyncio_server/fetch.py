@@ -13,7 +13,8 @@ from typing import Any
 
 from ..core.events import Cause
 from ..driver import TOKEN_LIMIT, TokenCall, Transfer
-from ..driver.http import AHEAD, WRITERS, failure_cause
+from ..driver.http import WRITERS, failure_cause
+from ..driver.intake import Intake
 from .poller import Poller
 from .pools import Body, Pools, send
 from .shielding import in_thread, until_done
@@ -90,7 +91,7 @@ class Fetcher:
             except TimeoutError:
                 transfer.fail(Cause.TIMEOUT)
                 return
-            async with Body(response) as body:
+            async with Body(response, transfer.timeouts.idle) as body:
                 if transfer.head(response.status, response.headers):
                     await self._spool(transfer, body)
                 elif not transfer.cancelled:
@@ -119,7 +120,7 @@ class Fetcher:
     async def _token(self, call: TokenCall) -> None:
         async with self._pools.of(call.way, call.sent.url.scheme) as pool:
             response = await send(pool, call.sent, call.timeouts)
-            async with Body(response) as body:
+            async with Body(response, call.timeouts.idle) as body:
                 pieces = bytearray()
                 while (piece := await body.next()) is not None:
                     pieces += piece
@@ -166,8 +167,8 @@ class _Pipe:
         self._transfer = transfer
         self._body = body
         self._writers = writers
-        self._pieces: list[bytes] = []
-        self._waiting = 0
+        self._intake = Intake(transfer.expected)
+        self._batch = 0
         self._writing: asyncio.Future[int] | None = None
         self._error: BaseException | None = None
         self._moved = asyncio.Event()
@@ -183,7 +184,6 @@ class _Pipe:
             while self._writing is not None:
                 await self._move()
         finally:
-            self._pieces.clear()
             if self._writing is not None:
                 # A thread that still writes must not meet the next transfer's.
                 await until_done(self._writing)
@@ -191,11 +191,10 @@ class _Pipe:
             raise self._error
 
     async def _read(self) -> None:
-        while self._error is None and (piece := await self._body.next()) is not None:
-            self._pieces.append(piece)
-            self._waiting += len(piece)
+        while self._error is None and (count := await self._body.fill(self._intake.room())):
+            self._intake.filled(count)
             self._write()
-            while self._waiting >= AHEAD and self._error is None:
+            while not self._intake.room() and self._error is None:
                 await self._move()
 
     async def _move(self) -> None:
@@ -203,11 +202,10 @@ class _Pipe:
         await self._moved.wait()
 
     def _write(self) -> None:
-        if self._writing is None and self._pieces:
-            batch, self._pieces = self._pieces, []
-            self._waiting = 0
+        if self._writing is None and (batch := self._intake.batch()):
             loop = asyncio.get_running_loop()
-            self._writing = loop.run_in_executor(self._writers, self._transfer.take, batch)
+            self._batch = len(batch)
+            self._writing = loop.run_in_executor(self._writers, self._transfer.take, (batch,))
             self._writing.add_done_callback(self._written)
 
     def _written(self, writing: asyncio.Future[int]) -> None:
@@ -215,8 +213,8 @@ class _Pipe:
         failed = writing.exception()
         if failed is not None:
             self._error = failed
-            self._pieces.clear()
         else:
+            self._intake.written(self._batch)
             self._transfer.spooled(writing.result())
             if not self._transfer.cancelled:
                 self._write()

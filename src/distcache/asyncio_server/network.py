@@ -12,8 +12,8 @@ import select
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -40,13 +40,13 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """May return more than asked for: whoever asks takes any number."""
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._receive(max(READ, max_bytes))
-        except TimeoutError as error:
-            raise httpcore.ReadTimeout from error
-        except OSError as error:
-            raise httpcore.ReadError(str(error)) from error
+        async with _reading(timeout):
+            return await self._receive(max(READ, max_bytes))
+
+    async def read_into(self, room: memoryview, timeout: float | None = None) -> int:
+        """Bytes put there; 0: upstream sends no more. httpcore's errors."""
+        async with _reading(timeout):
+            return await self._receive_into(room)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         try:
@@ -103,6 +103,18 @@ class Stream(httpcore.AsyncNetworkStream):
                 await asyncio.sleep(0)
                 return data
 
+    async def _receive_into(self, room: memoryview) -> int:
+        """OSError."""
+        while True:
+            self._check_open()
+            try:
+                count = self._socket.recv_into(room)
+            except BlockingIOError:
+                await self._poller.wait(self._socket, READABLE)
+            else:
+                await asyncio.sleep(0)
+                return count
+
     async def _send(self, data: bytes) -> None:
         """OSError."""
         view = memoryview(data)
@@ -134,14 +146,24 @@ class _SecuredStream(Stream):
         await self._do(self._tls.do_handshake)
 
     async def _receive(self, count: int) -> bytes:
+        room = memoryview(bytearray(count))
+        return bytes(room[: await self._receive_into(room)])
+
+    async def _receive_into(self, room: memoryview) -> int:
+        # OpenSSL gives one record at a time, of 16 KiB at most.
         try:
-            pieces = [await self._do(lambda: self._tls.read(count))]
+            have = await self._do(lambda: self._decrypt(room))
         except ssl.SSLEOFError:
-            return b""
+            return 0
         with suppress(ssl.SSLWantReadError, ssl.SSLEOFError):
-            while pieces[-1] and sum(map(len, pieces)) < count:
-                pieces.append(self._tls.read(count))
-        return b"".join(pieces)
+            while have < len(room) and (more := self._decrypt(room[have:])):
+                have += more
+        return have
+
+    def _decrypt(self, room: memoryview) -> int:
+        """ssl.SSLWantReadError, ssl.SSLEOFError."""
+        count: Any = self._tls.read(len(room), room)  # bytes only where it has no buffer
+        return int(count)
 
     async def _send(self, data: bytes) -> None:
         await self._do(lambda: self._tls.write(data))
@@ -206,6 +228,18 @@ class Backend(httpcore.AsyncNetworkBackend):
         found = await _addresses(reach.home, 0)
         if not reach.permits(address, (str(where[0]) for _, where in found)):
             raise reach.refuse(host, address)
+
+
+@asynccontextmanager
+async def _reading(timeout: float | None) -> AsyncIterator[None]:
+    """httpcore's errors for what may be raised within."""
+    try:
+        async with asyncio.timeout(timeout):
+            yield
+    except TimeoutError as error:
+        raise httpcore.ReadTimeout from error
+    except OSError as error:
+        raise httpcore.ReadError(str(error)) from error
 
 
 async def _addresses(host: str, port: int) -> list[Address]:

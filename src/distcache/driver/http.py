@@ -23,10 +23,6 @@ from .transfers import cause_of
 READ = 1024 * 1024
 """Bytes of one read. httpcore asks for 64 KiB, which costs many more turns of the loop."""
 
-AHEAD = 4 * READ
-"""Bytes of a body that may wait for the disk: more would only fill the memory when the disk is
-slower than the network."""
-
 WRITERS = 8
 """Threads that write spools at once; they share the disk and the processors anyway."""
 
@@ -78,18 +74,6 @@ def http_request(
         content=_Body(sent.body),
         extensions=extensions,
     )
-
-
-def surplus(response: httpcore.Response) -> bool:
-    """Whether more has come on the connection than the answer, which has been read to its end.
-    It would be taken for the answer to the next request there (RFC 9112 §6.3), and so the
-    connection must not be used again. httpcore does not look, and has no way of its own to
-    look: where its parts are others than they were, there is no second use at all."""
-    body: Any = response.stream
-    try:
-        return bool(body._stream._connection._h11_state.trailing_data[0])
-    except AttributeError:
-        return True
 
 
 @frozen

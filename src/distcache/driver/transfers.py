@@ -108,6 +108,11 @@ class Transfer:
         return "manifest" if isinstance(resource, TagRef) else "listing"
 
     @property
+    def expected(self) -> int | None:
+        """The body's length in bytes, where upstream's head has said it."""
+        return self._length
+
+    @property
     def in_memory(self) -> bool:
         """Its bytes may be taken in at once, without a thread."""
         return self.spool is not None and self.spool.spool.medium is not Medium.FILE

@@ -6,13 +6,14 @@ whatever is raised or cancelled.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import trio
 
 from ..core.events import Cause
 from ..driver import TOKEN_LIMIT, TokenCall, Transfer
-from ..driver.http import AHEAD, READ, WRITERS, failure_cause
+from ..driver.http import WRITERS, failure_cause
+from ..driver.intake import Intake
 from .pools import Body, Pools, send
 
 
@@ -66,7 +67,7 @@ class Fetcher:
             if scope.cancelled_caught:
                 transfer.fail(Cause.TIMEOUT)
                 return
-            async with Body(response) as body:
+            async with Body(response, transfer.timeouts.idle) as body:
                 if transfer.head(response.status, response.headers):
                     await self._spool(transfer, body)
                 elif not transfer.cancelled:
@@ -95,7 +96,7 @@ class Fetcher:
     async def _token(self, call: TokenCall) -> None:
         async with self._pools.of(call.way, call.sent.url.scheme) as pool:
             response = await send(pool, call.sent, call.timeouts)
-            async with Body(response) as body:
+            async with Body(response, call.timeouts.idle) as body:
                 pieces = bytearray()
                 while (piece := await body.next()) is not None:
                     pieces += piece
@@ -127,42 +128,56 @@ class _Pipe:
         self._transfer = transfer
         self._body = body
         self._writers = writers
+        self._intake = Intake(transfer.expected)
         self._errors: list[Exception] = []
+        self._moved = trio.Event()
+        self._over = False
 
     async def run(self) -> None:
-        """Raises the first error of either side, when both have ended."""
-        pieces_in, pieces_out = trio.open_memory_channel[bytes](AHEAD // READ)
+        """Raises the first error of either side, when both have ended: what came before a cut is
+        still written."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, pieces_out)
-            await self._read(pieces_in)
+            nursery.start_soon(self._write)
+            await self._read()
         if self._errors:
             raise self._errors[0]
 
-    async def _read(self, pieces: trio.MemorySendChannel[bytes]) -> None:
-        with pieces:
-            try:
-                while (piece := await self._body.next()) is not None:
-                    await pieces.send(piece)
-            except trio.BrokenResourceError:
-                pass  # the writer has failed, and said why
-            except Exception as error:
-                self._errors.append(error)
+    async def _read(self) -> None:
+        try:
+            while not self._over and (count := await self._body.fill(self._intake.room())):
+                self._intake.filled(count)
+                self._move()
+                while not self._intake.room() and not self._over:
+                    await self._moved.wait()
+        except Exception as error:
+            self._errors.append(error)
+        self._over = True
+        self._move()
 
-    async def _write(self, pieces: trio.MemoryReceiveChannel[bytes]) -> None:
-        with pieces:
-            try:
-                async for piece in pieces:
-                    batch = [piece]
-                    with suppress(trio.WouldBlock, trio.EndOfChannel):
-                        while True:
-                            batch.append(pieces.receive_nowait())
-                    self._transfer.spooled(
-                        await trio.to_thread.run_sync(
-                            self._transfer.take, batch, limiter=self._writers
-                        )
-                    )
-            except Exception as error:
-                self._errors.append(error)
+    async def _write(self) -> None:
+        try:
+            while batch := await self._next():
+                length = await trio.to_thread.run_sync(
+                    self._transfer.take, (batch,), limiter=self._writers
+                )
+                self._intake.written(len(batch))
+                self._move()
+                self._transfer.spooled(length)
+        except Exception as error:
+            self._errors.append(error)
+            self._over = True
+            self._move()
+
+    async def _next(self) -> memoryview:
+        """What has come meanwhile, or comes next; empty: that was all."""
+        while not (batch := self._intake.batch()) and not self._over:
+            await self._moved.wait()
+        return batch
+
+    def _move(self) -> None:
+        """The other side may go on."""
+        self._moved.set()
+        self._moved = trio.Event()
 
 
 async def _collect(transfer: Transfer, body: Body) -> None:

@@ -6,7 +6,8 @@ by a read that fails; left half-way they would be finalized at some other time).
 """
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpcore
@@ -22,13 +23,17 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """May return more than asked for: whoever asks takes any number."""
-        try:
-            with trio.fail_after(_bound(timeout)):
-                return bytes(await self._stream.receive_some(max(READ, max_bytes)))
-        except trio.TooSlowError as error:
-            raise httpcore.ReadTimeout from error
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpcore.ReadError(str(error)) from error
+        with _reading(timeout):
+            return bytes(await self._stream.receive_some(max(READ, max_bytes)))
+
+    async def read_into(self, room: memoryview, timeout: float | None = None) -> int:
+        """Bytes put there; 0: upstream sends no more. httpcore's errors."""
+        with _reading(timeout):
+            if isinstance(self._stream, trio.SocketStream):
+                return await self._stream.socket.recv_into(room)
+            data = await self._stream.receive_some(len(room))
+            room[: len(data)] = data
+            return len(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         try:
@@ -111,6 +116,18 @@ class Backend(httpcore.AsyncNetworkBackend):
         found = await trio.socket.getaddrinfo(reach.home, None)
         if not reach.permits(address, (str(one[4][0]) for one in found)):
             raise reach.refuse(host, address)
+
+
+@contextmanager
+def _reading(timeout: float | None) -> Iterator[None]:
+    """httpcore's errors for what may be raised within."""
+    try:
+        with trio.fail_after(_bound(timeout)):
+            yield
+    except trio.TooSlowError as error:
+        raise httpcore.ReadTimeout from error
+    except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+        raise httpcore.ReadError(str(error)) from error
 
 
 def _bound(timeout: float | None) -> float:

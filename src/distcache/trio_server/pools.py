@@ -11,11 +11,12 @@ import httpcore
 import trio
 
 from ..driver import REST
-from ..driver.http import REST_TIME, Pool, Shelf, Trust, http_request, load_trust, surplus
+from ..driver.http import REST_TIME, Pool, Shelf, Trust, http_request, load_trust
+from ..driver.insides import Straight, surplus
 from ..settings import UpstreamTimeouts
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
-from .network import Backend
+from .network import Backend, Stream
 
 
 async def send(pool: Pool, sent: HttpRequest, timeouts: UpstreamTimeouts) -> httpcore.Response:
@@ -62,12 +63,22 @@ class Pools:
 
 class Body:
     """The body of one answer. httpcore hands it over through nested generators: they are run to
-    their end, or into the error of a torn connection, and never dropped half-way."""
+    their end, or into the error of a torn connection, and never dropped half-way. `idle`: seconds
+    that upstream may be silent."""
 
-    def __init__(self, response: httpcore.Response) -> None:
+    def __init__(self, response: httpcore.Response, idle: float) -> None:
         self._response = response
+        self._idle = idle
+        self._straight = Straight(response)
+        self._rest = memoryview(b"")
         self._parts: AsyncIterator[bytes] | None = None
         self._over = False
+
+    @property
+    def _stream(self) -> Stream:
+        stream = self._response.extensions["network_stream"]
+        assert isinstance(stream, Stream)
+        return stream
 
     async def __aenter__(self) -> "Body":
         return self
@@ -76,12 +87,12 @@ class Body:
         """Unless it was read to its end, the connection is closed."""
         with trio.CancelScope(shield=True):
             if self._parts is not None and not self._over:
-                await self._response.extensions["network_stream"].aclose()
+                await self._stream.aclose()
                 with suppress(httpcore.NetworkError, httpcore.ProtocolError):
                     while await self.next() is not None:
                         pass
             elif self._over and surplus(self._response):
-                await self._response.extensions["network_stream"].aclose()
+                await self._stream.aclose()
             await self._response.aclose()
 
     async def next(self) -> bytes | None:
@@ -96,6 +107,24 @@ class Body:
         except BaseException:
             self._over = True
             raise
+
+    async def fill(self, room: memoryview) -> int:
+        """Bytes put there, 0 at the end. Raises httpcore's errors."""
+        straight = min(self._straight.room(), len(room))
+        if straight and not self._rest:
+            count = await self._stream.read_into(room[:straight], self._idle)
+            if not count:
+                raise httpcore.RemoteProtocolError("the body ends before its length")
+            self._straight.took(count)
+            return count
+        while not self._rest:
+            piece = await self.next()
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        count = min(len(self._rest), len(room))
+        room[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
     async def skip(self) -> None:
         """Read what is left, if it is little and quick to come, so that the connection can be
