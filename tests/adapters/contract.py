@@ -242,6 +242,20 @@ def test_an_upstream_cut_at_any_point_is_resumed_without_the_client_noticing(
         assert ranges == [None, f"bytes={stop}-" if stop else None]
 
 
+@pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
+def test_what_comes_after_a_body_is_no_answer_to_the_next_request(
+    benches: Benches, body: bytes
+) -> None:
+    with benches() as b:
+        forged = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+        first = b.upstream.blob("a/img", body, up.until(body, len(body), up.raw(forged)))
+        second = b.upstream.blob("a/img", b"second")
+        assert b.get(first).body == body
+        b.settled()
+        assert b.get(second).body == b"second"
+        assert b.upstream.connections == 2
+
+
 def test_an_upstream_cut_before_its_answer_is_asked_again(benches: Benches) -> None:
     with benches() as b:
         path = b.upstream.blob("a/img", LARGE, up.cut, up.whole(LARGE))
