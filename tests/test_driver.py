@@ -21,6 +21,7 @@ from distcache.credentials import Ask, Failed
 from distcache.credentials.logins import Known
 from distcache.driver import Clock, Driver, Exchange, Send, Source, Upstreams
 from distcache.driver.sources import Blobs
+from distcache.driver.storekeeper import DELETIONS
 from distcache.store import FileSpool, Store, StoreError, open_store
 from distcache.wire.outgoing import Credentials
 from distcache.wire.sites import UpstreamSite
@@ -215,6 +216,28 @@ def test_jobs_on_one_digest_run_one_by_one_in_the_order_of_the_effects(rig: Rig)
         ev.BlobDeleted(OTHER, 0),
         ev.BlobDeleted(NAME, len(BODY)),
     ]
+
+
+def test_many_deletions_do_not_stand_before_other_work(rig: Rig) -> None:
+    names = [Digest(digest(b"%d" % n)) for n in range(50)]
+    rig.effects(*map(fx.DeleteBlob, names))
+    assert len(rig.shell.jobs) == DELETIONS
+    rig.spooled()
+    rig.effects(fx.CommitBlob(FILE, NAME))
+    rig.shell.work(limit=DELETIONS + 1)
+    assert rig.heard(ev.BlobCommitted)
+    rig.shell.work()
+    assert rig.heard(ev.BlobDeleted) == [ev.BlobDeleted(name, 0) for name in names]
+
+
+def test_a_deletion_that_waits_its_turn_keeps_it(rig: Rig) -> None:
+    rig.effects(*(fx.DeleteBlob(Digest(digest(b"%d" % n))) for n in range(DELETIONS)))
+    rig.effects(fx.DeleteBlob(NAME))
+    rig.spooled()
+    rig.effects(fx.CommitBlob(FILE, NAME))
+    rig.shell.work()
+    assert rig.heard(ev.BlobCommitted) == [ev.BlobCommitted(NAME)]
+    assert rig.heard(ev.BlobDeleted)[-1] == ev.BlobDeleted(NAME, 0)
 
 
 def test_a_commit_that_fails_says_so_once(rig: Rig) -> None:

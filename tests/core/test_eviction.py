@@ -6,7 +6,7 @@ import pytest
 
 from distcache.core.config import Limits
 from distcache.core.effects import Medium, Stored
-from distcache.core.events import Cause
+from distcache.core.events import Cause, Woke
 from distcache.core.inventory import BlobDropped, TagDropped
 from distcache.core.pull import Method
 from tests.core.content import (
@@ -103,6 +103,27 @@ def test_what_is_idle_for_ttl_goes_by_itself() -> None:
     assert s.deletes() == [OLD.digest]
     s.passes(10.0)
     assert s.deletes() == [NEW.digest]
+
+
+def test_a_store_that_is_idle_as_a_whole_goes_in_portions() -> None:
+    parts = [held(blob(f"{n}", 10), used=START - 50.0) for n in range(5)]
+    limits = Limits(expiring=2)
+    s = scenario(config(ttl=100.0, limits=limits), records(*parts))
+    s.now += 60.0
+    for gone in (2, 4, 5):
+        due = s.cache.next_deadline()
+        assert due is not None
+        assert due <= s.now
+        s.handle(Woke())
+        assert len(s.doomed) == gone
+    assert s.cache.next_deadline() is None
+
+
+def test_what_space_demands_goes_at_once_though_it_is_more_than_a_portion() -> None:
+    s = two(ttl=100.0, max_size=100, limits=Limits(expiring=1))
+    s.now += 95.0
+    s.pulls(blob("large", 90))
+    assert s.doomed == {OLD.digest, NEW.digest}
 
 
 def test_every_use_begins_the_time_anew() -> None:

@@ -64,6 +64,9 @@ class Limits:
     mirror_rest_max: float = 600.0
     delete_retry: float = 60.0
     """After a failed deletion nothing is evicted for so long."""
+    expiring: int = 256
+    """About so many blobs that were idle for too long go in one step. A store that was off for
+    longer than `ttl` expires as a whole: between two steps others have their turn."""
     manifest: int = 4 * 1024 * 1024
     """Largest manifest, bytes: what the distribution-spec asks registries to take."""
     listing: int = 32 * 1024 * 1024

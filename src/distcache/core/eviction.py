@@ -20,7 +20,7 @@ def run(state: State, now: Time) -> None:
     """Evict what `max_size` and `ttl` demand."""
     if not state.config.evict or now < state.no_eviction_before:
         return
-    _free(state, _excess(state), now, state.config.ttl)
+    _free(state, _excess(state), now, state.config.ttl, state.config.limits.expiring)
 
 
 def make_room(state: State, need: int, now: Time) -> bool:
@@ -39,8 +39,9 @@ def prune(state: State, max_size: int | None, idle: float | None, now: Time) -> 
 
 
 def next_deadline(state: State) -> Time | None:
-    """When the oldest root will have been idle for `ttl`; earlier where its place in the LRU is
-    from before its last use, which `run` finds out then."""
+    """When the oldest root will have been idle for `ttl`; past while portions of what is idle
+    are left. Earlier where its place in the LRU is from before its last use, which `run` finds
+    out then."""
     ttl = state.config.ttl
     if ttl is None or not state.config.evict:
         return None
@@ -68,16 +69,19 @@ def _excess(state: State) -> int:
     return state.stored - state.doomed + filling - limit
 
 
-def _free(state: State, need: int, now: Time, ttl: float | None) -> bool:
+def _free(
+    state: State, need: int, now: Time, ttl: float | None, portion: int | None = None
+) -> bool:
+    """Whether anything went. Beyond `need`, only a portion of what is idle for too long."""
     passed_over: list[tuple[Time, Digest]] = []
-    freed = 0
+    freed = gone = 0
     while True:
         _settle_first(state)
         if not state.lru:
             break
         used, digest = state.lru[0]
         expired = ttl is not None and used + ttl <= now
-        if freed >= need and not expired:
+        if freed >= need and (not expired or (portion is not None and gone >= portion)):
             break
         entry = heappop(state.lru)
         members = unit(state, digest)
@@ -85,6 +89,7 @@ def _free(state: State, need: int, now: Time, ttl: float | None) -> bool:
             passed_over.append(entry)
             continue
         freed += sum(state.blobs[member].size for member in members)
+        gone += len(members)
         for member in members:
             doom(state, member)
     for entry in passed_over:

@@ -19,6 +19,10 @@ from ..settings import Level
 from ..store import Body, FileSpool, Store, StoreError
 from .sources import OpenSpool
 
+DELETIONS = 8
+"""At once. Eviction may want tens of thousands: commits and the journal must not stand behind
+all of them."""
+
 StoreJob = Callable[[], Event]
 After = Callable[[], None]
 
@@ -35,6 +39,8 @@ class StoreKeeper:
         self._run_job = run_job
         self._feed = feed
         self._jobs: dict[Digest, deque[tuple[StoreJob, After]]] = {}
+        self._deleting = 0
+        self._deletions: deque[tuple[StoreJob, Callable[[Event], None]]] = deque()
         self._journal: list[Record] = []
         self._writing = False
 
@@ -55,7 +61,7 @@ class StoreKeeper:
             if spool is not None:
                 spool.release()
 
-        self._do(effect.digest, job, after)
+        self._do(effect.digest, job, after, self._run_job)
 
     def delete(self, digest: Digest) -> None:
         def job() -> Event:
@@ -64,7 +70,7 @@ class StoreKeeper:
             except Exception as error:
                 return StoreFailed(StoreOperation.DELETE, digest, _fault_of(error))
 
-        self._do(digest, job, lambda: None)
+        self._do(digest, job, lambda: None, self._run_deletion)
 
     def close(self, body: Body) -> None:
         """Discard a body that nobody uses any more; nobody is told."""
@@ -106,13 +112,26 @@ class StoreKeeper:
 
         self._run_job(job, partial(self._written, len(batch)))
 
-    def _do(self, digest: Digest, job: StoreJob, after: After) -> None:
+    def _do(self, digest: Digest, job: StoreJob, after: After, run: RunJob) -> None:
         waiting = self._jobs.get(digest)
         if waiting is not None:
             waiting.append((job, after))
             return
         self._jobs[digest] = deque()
-        self._run_job(job, partial(self._done, digest, after))
+        run(job, partial(self._done, digest, after))
+
+    def _run_deletion(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        if self._deleting >= DELETIONS:
+            self._deletions.append((job, then))
+            return
+        self._deleting += 1
+        self._run_job(job, partial(self._deleted, then))
+
+    def _deleted(self, then: Callable[[Any], None], event: Event) -> None:
+        self._deleting -= 1
+        if self._deletions:
+            self._run_deletion(*self._deletions.popleft())
+        then(event)
 
     def _done(self, digest: Digest, after: After, event: Event) -> None:
         waiting = self._jobs[digest]
