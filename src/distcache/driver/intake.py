@@ -4,7 +4,7 @@ while a thread writes what lies at the other.
 So memory is flat whatever the rates of both, and a slow disk holds the network back.
 """
 
-SIZE = 2 * 1024 * 1024
+SIZE = 4 * 1024 * 1024
 """Bytes of the ring at the most. Half of it is written at once: handing that to a thread costs
 little beside hashing it, and there is room for as much meanwhile."""
 
