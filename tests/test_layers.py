@@ -28,6 +28,7 @@ BELOW = {
     "log": {"settings"},
     "driver": {"driver", "core", "wire", "store", "settings", "log", "access", "credentials"},
     "embedding": {"settings"},
+    "tracing": {"driver", "settings", "log", "__version__"},
     "trio_server": {"trio_server", "driver", "core", "store", "settings", "embedding", "log"}
     | {"wire", "debugging", "access"},
     "asyncio_server": {"asyncio_server", "driver", "core", "store", "settings", "embedding", "log"}

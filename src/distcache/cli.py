@@ -123,12 +123,17 @@ def _load(path: Path | None) -> Settings:
 def _run(path: Path | None, runtime: Runtime) -> int:
     # Not at the top: `check` needs no event loop, and `serve` only one.
     run = importlib.import_module(f".{runtime.value}_server.serve", __package__).run
+    from .tracing import from_environment
+
+    tracing, send_the_last = from_environment(os.environ)
     status = 1
     try:
-        status = run(lambda: load(path, os.environ))
+        status = run(lambda: load(path, os.environ), tracing)
     except* (OSError, StoreError) as group:
         for error in _leaves(group):
             print(f"distcache: {error}", file=sys.stderr)
+    finally:
+        send_the_last()
     return status
 
 

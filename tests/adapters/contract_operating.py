@@ -5,15 +5,21 @@ Taken over like `contract`.
 
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 from prometheus_client.parser import text_string_to_metric_families
 
 from distcache.core import events as ev
 from distcache.core.config import Config
 from distcache.core.config import Upstream as Treatment
 from distcache.settings import Debug
+from distcache.tracing import OpenTelemetry
 from tests.adapters import scripted as up
 from tests.adapters.blocking import Answer, Client
 from tests.adapters.harness import Bench, Benches
@@ -151,3 +157,96 @@ def test_a_tag_that_moves_though_it_is_not_to_is_counted(
         assert figure(b, "distcache_immutable_tags_moved_total") == 1
     (said,) = [r for r in caplog.records if "not to move" in r.message]
     assert said.fields["tag"] == "v1"  # type: ignore[attr-defined]
+
+
+# Traces
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def tracing() -> tuple[OpenTelemetry, Callable[[str], list[ReadableSpan]]]:
+    """A tracer, and the spans of a name that have ended."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    def ended(name: str) -> list[ReadableSpan]:
+        return [span for span in exporter.get_finished_spans() if span.name == name]
+
+    return OpenTelemetry(provider.get_tracer("tests")), ended
+
+
+def said(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def test_a_pull_and_what_is_fetched_for_it_are_one_trace(benches: Benches) -> None:
+    tracer, ended = tracing()
+    with benches(tracing=tracer) as b:
+        tag = b.upstream.manifest("a/img", "v1", up.manifest(BODY))
+        assert b.get(f"{tag}?ns=up", "GET", f"traceparent: {PARENT}").status == 200
+        b.settled()
+        b.until(lambda: ended("pull"))
+        asked = list(b.upstream.asked)
+    (pull,), (check,), (fill,) = ended("pull"), ended("check"), ended("fill")
+    trace, client, _ = PARENT.removeprefix("00-").split("-")
+    assert pull.parent is not None
+    assert format(pull.parent.span_id, "016x") == client
+    for span, sent in zip((check, fill), asked, strict=True):
+        assert span.parent is not None
+        assert span.parent.span_id == pull.context.span_id
+        assert sent.headers["traceparent"] == f"00-{trace}-{span.context.span_id:016x}-01"
+        assert said(span)["http.response.status_code"] == 200
+        assert said(span)["distcache.upstream"] == "up"
+    assert said(fill)["http.response.body.size"] == len(up.manifest(BODY))
+    assert said(pull)["url.path"] == tag
+    assert said(pull)["http.response.status_code"] == 200
+    assert said(pull)["distcache.cache_status"].startswith("distcache; fwd=uri-miss")
+    assert said(pull)["distcache.request_id"] == asked[0].headers["x-request-id"]
+
+
+def test_what_fails_is_marked_as_failed(benches: Benches) -> None:
+    tracer, ended = tracing()
+    with benches(tracing=tracer) as b:
+        path = b.upstream.blob("a/img", BODY, up.status(503))
+        assert b.get(path).status == 502
+        b.settled()
+        b.until(lambda: ended("pull"))
+    for span in (*ended("pull"), *ended("fill")):
+        assert span.status.status_code is StatusCode.ERROR
+        assert span.status.description
+    assert {said(span)["http.response.status_code"] for span in ended("fill")} == {503}
+
+
+def test_a_hit_has_a_span_of_its_own_and_needs_no_trace_of_the_client(benches: Benches) -> None:
+    tracer, ended = tracing()
+    with benches(tracing=tracer) as b:
+        path = b.upstream.blob("a/img", BODY)
+        for _ in range(2):
+            assert b.get(path, "GET", "traceparent: 00-nonsense").body == BODY
+            b.settled()
+        b.until(lambda: len(ended("pull")) == 2)
+    miss, hit = ended("pull")
+    assert miss.parent is hit.parent is None
+    assert said(hit)["distcache.cache_status"] == "distcache; hit"
+    assert len(ended("fill")) == 1
+
+
+def test_a_storage_service_behind_a_redirect_is_told_of_no_trace(benches: Benches) -> None:
+    tracer, ended = tracing()
+    with benches(tracing=tracer) as b, up.scripted() as storage:
+        there = storage.blob("elsewhere", BODY)
+        url = f"http://127.0.0.1:{storage.port}{there}?signature=secret"
+        storage.on(f"{there}?signature=secret", up.whole(BODY))
+        path = b.upstream.blob("a/img", BODY, up.status(307, {"Location": url}))
+        assert b.get(path).body == BODY
+        b.settled()
+        assert "traceparent" in b.upstream.asked[0].headers
+        assert "traceparent" not in storage.asked[0].headers
+    assert [said(span)["url.path"] for span in ended("fill")] == [path, there]
+
+
+def test_without_a_tracer_nobody_is_told_of_a_trace(benches: Benches) -> None:
+    with benches() as b:
+        path = b.upstream.blob("a/img", BODY)
+        assert b.get(path, "GET", f"traceparent: {PARENT}").body == BODY
+        assert "traceparent" not in b.upstream.asked[0].headers

@@ -19,6 +19,7 @@ from attrs import define, evolve
 from distcache.core.config import Config, Limits
 from distcache.core.config import Upstream as Treatment
 from distcache.driver import Decided
+from distcache.driver.tracing import Tracing
 from distcache.settings import HttpTimeouts, Settings, UpstreamTimeouts
 from distcache.store import Store
 from distcache.wire.outgoing import Credentials
@@ -70,6 +71,7 @@ class Run:
     prepare: Prepare
     on_decision: Callable[[Decided], None]
     clock: bool
+    tracing: Tracing | None = None
 
 
 class Runtime(Protocol):
@@ -144,13 +146,18 @@ class Benches:
 
     @contextmanager
     def __call__(
-        self, prepare: Prepare = lambda store: None, clock: bool = False, **changes: Any
+        self,
+        prepare: Prepare = lambda store: None,
+        clock: bool = False,
+        tracing: Tracing | None = None,
+        **changes: Any,
     ) -> Iterator[Bench]:
         """Leaving the block checks that everything that was begun has ended, and that no thread,
         descriptor or spool of the server's is left."""
         decided: list[Decided] = []
         with nothing_left() if self.alone else nullcontext(), scripted() as upstream:
-            run = Run(settings(self.root, upstream.port, **changes), prepare, decided.append, clock)
+            given = settings(self.root, upstream.port, **changes)
+            run = Run(given, prepare, decided.append, clock, tracing)
             with self.runtime(run) as server:
                 yield Bench(server, upstream, self.root, decided)
             assert server.ledger.open_business() == []

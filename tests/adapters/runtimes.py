@@ -129,7 +129,9 @@ def _trio_main(
             with suppress(trio.RunFinishedError):  # it has failed
                 token.run_sync_soon(ending.set)
 
-        async with trio_serve.open_server(run.settings, on_decision=run.on_decision) as server:
+        async with trio_serve.open_server(
+            run.settings, on_decision=run.on_decision, tracing=run.tracing
+        ) as server:
             jump = None if clock is None else clock.jump
             running = OnLoop(server, caches[0].ledger, token.run_sync_soon, jump)
             begun.set_result((running, end))
@@ -184,7 +186,9 @@ async def _asyncio_main(
     def post(act: Callable[[], None]) -> None:
         loop.call_soon_threadsafe(act)
 
-    async with asyncio_serve.open_server(run.settings, on_decision=run.on_decision) as server:
+    async with asyncio_serve.open_server(
+        run.settings, on_decision=run.on_decision, tracing=run.tracing
+    ) as server:
         jump = loop.jump if isinstance(loop, ClockedLoop) else None
         running = OnLoop(server, caches[0].ledger, post, jump)
         begun.set_result((running, lambda: post(ending.set)))

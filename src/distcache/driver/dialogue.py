@@ -159,6 +159,7 @@ class Dialogue:
         if isinstance(routed, Reply):
             return self._reply(line, routed)
         line.pull = routed
+        line.trace(self._service.driver.tracing)
         answer = self._answer = Answering(
             routed, line, self._wire, self._service.driver, self._wake, self._answered
         )

@@ -59,6 +59,7 @@ from .exchange import Asker, Exchange, Send
 from .ports import Core, Shell, Upstreams
 from .sources import Blobs, OpenSpool, Source, Spools
 from .storekeeper import StoreKeeper
+from .tracing import TraceSpan, Tracing, begin_fetch
 from .transfers import TokenCall, Transfer
 
 T = TypeVar("T")
@@ -99,6 +100,7 @@ class Driver:
         self._spools = Spools(self._keeper.close)
         self._blobs = Blobs()
         self._sizes: dict[Digest, int] = {}
+        self.tracing: Tracing | None = None
         self.on_transfer: Callable[[Transfer], None] | None = None
         self.deletions = self.deleted_bytes = 0
         self.noted: Counter[str] = Counter()
@@ -314,6 +316,7 @@ class Driver:
         try:
             site = self.upstreams.place(key, asked.mirror)
             sent = self._signed(upstream.request(site, asked, login), asked, asker)
+            span, sent = self._traced(sent, asked, asker)
         except Exception as error:
             # A request that must not be sent, above all one that would show a secret.
             log.failure("a request to upstream could not be made", error)
@@ -332,14 +335,26 @@ class Driver:
             self.clock.now,
             self._transferred,
             asker,
+            span,
         )
         self._transfers[effect.fetch] = transfer
         self._shell.start_fetch(transfer)
 
     def _transferred(self, transfer: Transfer) -> None:
         del self._transfers[transfer.fetch]
+        transfer.traced()
         if self.on_transfer is not None:
             self.on_transfer(transfer)
+
+    def _traced(
+        self, sent: HttpRequest, asked: UpstreamRequest, asker: Exchange | None
+    ) -> tuple[TraceSpan | None, HttpRequest]:
+        if self.tracing is None:
+            return None, sent
+        because = None if asker is None or asker.asker is None else asker.asker.span
+        told = asked.location is None or asked.location.same_origin
+        key = asked.repository.upstream
+        return begin_fetch(self.tracing, key, sent, because, told=told)
 
     def _signed(
         self, sent: HttpRequest, asked: UpstreamRequest, asker: Exchange | None

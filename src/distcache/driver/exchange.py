@@ -9,6 +9,7 @@ from attrs import Factory, define
 from ..core.effects import Abort, Finish, Respond, Spool, Stored
 from ..core.pull import Pull, Span
 from .sources import Source
+from .tracing import TraceSpan
 
 
 @define(eq=False)
@@ -39,6 +40,9 @@ class Asker(Protocol):
     @property
     def name(self) -> str:
         """Its id."""
+
+    @property
+    def span(self) -> TraceSpan | None: ...
 
 
 ClientEffect = Respond | Send | Finish | Abort

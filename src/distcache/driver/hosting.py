@@ -18,6 +18,7 @@ from .driver import Driver
 from .listening import crowd_of
 from .ports import Core, Shell, Upstreams
 from .service import OnDecision, Service, report
+from .tracing import Tracing
 
 FIXED = ("host", "port", "unix", "root", "max_connections", "debug")
 """Settings that a running server keeps."""
@@ -30,9 +31,11 @@ def assemble(
     shell: Shell,
     time: Callable[[], float],
     on_decision: OnDecision | None,
+    tracing: Tracing | None,
 ) -> Service:
     """`time` is the loop's clock. OSError: the server's certificate cannot be used."""
     driver = Driver(core, store, _upstreams(settings), Clock(time), shell)
+    driver.tracing = tracing
     router = Router(settings.sites, settings.default)
     tls = settings.tls
     return Service(

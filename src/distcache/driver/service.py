@@ -21,6 +21,7 @@ from .checks import Checks
 from .driver import Driver
 from .listening import Crowd
 from .reading import Readings, Routes
+from .tracing import TraceSpan, Tracing, begin_pull
 
 
 @frozen
@@ -84,6 +85,7 @@ class Line:
     status: int = 0
     sent: int = 0
     silent: bool = False
+    span: TraceSpan | None = None
     begun: float = field(factory=perf_counter)
 
     @property
@@ -93,11 +95,19 @@ class Line:
             self.given = new_id()
         return self.given
 
+    def trace(self, tracing: Tracing | None) -> None:
+        """Begin its span, where there is somebody to tell."""
+        if tracing is not None:
+            request = self.request
+            self.span = begin_pull(tracing, request.method, request.target, request.headers)
+
     def end(self, client: str, on_decision: OnDecision | None) -> None:
         """The access log's line, and the word to the embedding program."""
         seconds = perf_counter() - self.begun
         if not self.silent and log.access_wanted():
             log.access(_lines.of(self), client, seconds, self.name)
+        if self.span is not None:
+            self._end_span(self.span)
         if on_decision is not None and self.pull is not None and self.head is not None:
             problem = self.head.problem
             reason = "" if problem is None else problem.message
@@ -109,6 +119,21 @@ class Line:
             except Exception as error:
                 # The embedding program's bug is not the client's.
                 log.failure("on_decision failed", error)
+
+    def _end_span(self, span: TraceSpan) -> None:
+        if self.head is None:
+            span.end({"distcache.request_id": self.name}, "the client left")
+            return
+        problem = self.head.problem
+        attributes: dict[str, str | int] = {
+            "distcache.request_id": self.name,
+            "distcache.cache_status": cache_status(self.head.decision),
+            "http.response.status_code": self.status,
+            "http.response.body.size": self.sent,
+        }
+        # What the client did wrong is no error of the server's (OpenTelemetry, HTTP spans).
+        failed = problem is not None and self.status >= 500
+        span.end(attributes, problem.message if failed and problem is not None else "")
 
 
 class _Lines:

@@ -33,6 +33,7 @@ from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
 from .exchange import Exchange
 from .sources import OpenSpool
+from .tracing import TraceSpan, end_fetch
 
 TOKEN_LIMIT = 1024 * 1024
 """Bytes of a token service's answer; tokens themselves pass 16 KiB at cloud registries."""
@@ -74,6 +75,7 @@ class Transfer:
     _ended: Callable[["Transfer"], None]
     asker: Exchange | None = None
     """Whose pull it is made for, if anybody still waits."""
+    _span: TraceSpan | None = None
     stop: Callable[[], None] | None = None
     cancelled: bool = False
     _over: bool = False
@@ -129,6 +131,11 @@ class Transfer:
     def long_rest(self) -> bool:
         """More is announced than is worth reading for nothing."""
         return self._length is not None and self._length > REST
+
+    def traced(self) -> None:
+        """It is over."""
+        if self._span is not None:
+            end_fetch(self._span, self.result, self.taken)
 
     def cancel(self) -> None:
         """The core wants nothing more of it."""

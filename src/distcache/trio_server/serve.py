@@ -24,6 +24,7 @@ from ..driver.hosting import announce, assemble, raise_file_limit, reconfigure, 
 from ..driver.listening import Listening, open_debug, open_listening
 from ..driver.sockets import GoneError
 from ..driver.supervision import Supervisor, read_again
+from ..driver.tracing import Tracing
 from ..embedding import Config, settings_of
 from ..settings import Level, Settings
 from ..store import open_store
@@ -181,18 +182,19 @@ async def open_server(
     *,
     on_decision: OnDecision | None = None,
     sockets: Sequence[socket.socket] = (),
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Server]:
     """A server that listens; leaving the block stops it, gracefully unless by an exception.
     `on_decision` is called for each answered pull, on the loop's thread. `sockets` that listen
-    already are taken over and closed at the end. Signals and the set-up of logging are the
-    program's. SettingsError: the configuration is wrong. OSError: it cannot
-    listen there. StoreError: the store cannot be used."""
+    already are taken over and closed at the end. `tracing`: a `distcache.tracing.OpenTelemetry`.
+    Signals and the set-up of logging are the program's. SettingsError: the configuration is
+    wrong. OSError: it cannot listen there. StoreError: the store cannot be used."""
     settings = settings_of(config)
     store = await trio.to_thread.run_sync(open_store, settings.root)
     try:
         shell = _Shell()
         core = Cache(settings.core, store.inventory)
-        service = assemble(settings, core, store, shell, trio.current_time, on_decision)
+        service = assemble(settings, core, store, shell, trio.current_time, on_decision, tracing)
         listening = open_listening(settings, sockets)
         server = Server(settings, service, listening, shell)
         debugging = None
@@ -228,19 +230,24 @@ async def _running(server: Server) -> AsyncIterator[None]:
         raise failed
 
 
-def run(load: Callable[[], Settings]) -> int:
+def run(load: Callable[[], Settings], tracing: Tracing | None = None) -> int:
     """Serve until SIGTERM or SIGINT; a second one cuts what still runs; SIGHUP calls `load`
     again. Returns the exit status. SettingsError, OSError, StoreError: it could not start."""
     settings = load()
     raise_file_limit()
-    trio.run(_main, settings, load, Supervisor(os.environ))
+    trio.run(_main, settings, load, Supervisor(os.environ), tracing)
     return 0
 
 
-async def _main(settings: Settings, load: Callable[[], Settings], supervisor: Supervisor) -> None:
+async def _main(
+    settings: Settings,
+    load: Callable[[], Settings],
+    supervisor: Supervisor,
+    tracing: Tracing | None,
+) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            async with open_server(settings, sockets=supervisor.sockets) as server:
+            async with open_server(settings, sockets=supervisor.sockets, tracing=tracing) as server:
                 nursery.start_soon(_obey, signals, server, load, supervisor)
                 if supervisor.watch is not None:
                     nursery.start_soon(beat, supervisor.watch, lambda late: supervisor.alive())

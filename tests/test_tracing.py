@@ -1,0 +1,54 @@
+"""Traces as the environment wants them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from distcache import tracing
+from distcache.tracing import from_environment
+
+
+@pytest.mark.parametrize("environ", [{}, {tracing.VARIABLE: ""}, {tracing.VARIABLE: " None "}])
+def test_nothing_is_traced_unless_it_is_wanted(environ: dict[str, str]) -> None:
+    tracer, send = from_environment(environ)
+    assert tracer is None
+    send()
+
+
+PROGRAM = """
+import os
+from distcache.tracing import from_environment
+tracer, send = from_environment(os.environ)
+pull = tracer.pull({"url.path": "/v2/"}, {})
+tracer.fetch("fill", {}, pull).end({"http.response.status_code": 200})
+pull.end({})
+send()
+"""
+
+
+def test_spans_are_sent_at_the_end_at_latest() -> None:
+    environ = {tracing.VARIABLE: "console", "OTEL_SERVICE_NAME": "the-cache"}
+    # A process of its own: the exporter writes to the standard output that it was loaded with.
+    command = [sys.executable, "-c", PROGRAM]
+    text = subprocess.check_output(command, env={**os.environ, **environ}).decode()
+    fill, end = json.JSONDecoder().raw_decode(text)
+    whole = json.loads(text[end:])
+    assert (fill["name"], whole["name"]) == ("fill", "pull")
+    assert fill["parent_id"] == whole["context"]["span_id"]
+    assert whole["resource"]["attributes"]["service.name"] == "the-cache"
+
+
+def test_an_exporter_that_there_is_not_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert from_environment({tracing.VARIABLE: "carrier-pigeon"})[0] is None
+    assert "no such exporter" in caplog.text
+
+
+def test_without_opentelemetry_the_server_runs_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    assert from_environment({tracing.VARIABLE: "otlp"})[0] is None
+    assert "distcache-registry[otel]" in caplog.text
