@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from distcache.conformance.origin.library import DOCKER_IMAGE, DOCKER_LIST
 from tests.differential.answers import Answer
 from tests.differential.scripts import Request
 
@@ -83,7 +84,7 @@ def _route(asked: Request, ours: Answer, theirs: Answer) -> bool:
 
 
 def _broken(asked: Request, ours: Answer, theirs: Answer) -> bool:
-    return theirs.status == 500 and ours.status == 502
+    return theirs.status in (400, 500) and ours.status == 502
 
 
 def _number(asked: Request, ours: Answer, theirs: Answer) -> bool:
@@ -124,6 +125,21 @@ def _range_unknown(asked: Request, ours: Answer, theirs: Answer) -> bool:
     return (valid is None or backwards) and ours.status == 200 and theirs.status in (206, 416)
 
 
+def _unit(asked: Request, ours: Answer, theirs: Answer) -> bool:
+    header = asked.field("Range") or ""
+    other = header.lower().startswith("bytes=") and not header.startswith("bytes=")
+    return other and ours.status == 206 and theirs.status == 416
+
+
+def _platforms(asked: Request, ours: Answer, theirs: Answer) -> bool:
+    kind = ours.fields.get("content-type")
+    if kind not in (DOCKER_LIST, DOCKER_IMAGE) or kind in (asked.field("Accept") or ""):
+        return False
+    child = theirs.fields.get("docker-content-digest", "none").encode()
+    named = child in ours.body or asked.method == "HEAD"
+    return theirs.status == 400 or (theirs.fields.get("content-type") == DOCKER_IMAGE and named)
+
+
 def _range_head(asked: Request, ours: Answer, theirs: Answer) -> bool:
     ranged = asked.method == "HEAD" and asked.field("Range") is not None
     return ranged and ours.status == 200 and theirs.status in (206, 416)
@@ -153,7 +169,7 @@ def _matched(asked: Request, ours: Answer, theirs: Answer) -> bool:
 
 
 def _first_absent(asked: Request, ours: Answer, theirs: Answer) -> bool:
-    return (ours.status, theirs.status) in ((404, 304), (400, 304))
+    return theirs.status == 304 and ours.status in (400, 404, 502)
 
 
 def _not_modified(asked: Request, ours: Answer, theirs: Answer) -> bool:
@@ -262,7 +278,7 @@ DEVIATIONS = (
     Deviation(
         "broken",
         "502 `UNAVAILABLE`",
-        "500, as for a blob's digest that is asked for as a manifest",
+        "500 for a blob's digest asked for as a manifest, 400 where it cannot make an older kind",
         "RFC 9110 §15.6.3: 502 is a gateway's word for an invalid response of the server it asked",
         ERROR,
         _broken,
@@ -317,6 +333,14 @@ DEVIATIONS = (
         "ignore an invalid ranges-specifier",
         RANGED,
         _range_unknown,
+    ),
+    Deviation(
+        "range-unit",
+        "`Bytes=` is `bytes=`",
+        "416",
+        "RFC 9110 §14.1: range unit names are case-insensitive",
+        RANGED,
+        _unit,
     ),
     Deviation(
         "range-head",
@@ -398,6 +422,14 @@ DEVIATIONS = (
         "RFC 9110 §12.5.1: an origin server can disregard Accept; without it, anything is accepted",
         EVERYTHING,
         _accepted,
+    ),
+    Deviation(
+        "platforms",
+        "a Docker manifest or list of them as it is",
+        "where that is not accepted, the one of linux/amd64 in it, or an older kind: here 400",
+        "RFC 9110 §12.5.1: an origin server can disregard Accept",
+        EVERYTHING,
+        _platforms,
     ),
     Deviation(
         "head-length",

@@ -19,7 +19,7 @@ from tests.interop.tools import need
 from tests.support.cache import RUNTIMES
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
-EXAMPLES = 120
+EXAMPLES = 200
 DIGEST = "sha256:" + "0" * 64
 BLOB = Request("blobs", f"/v2/a/blobs/{DIGEST}")
 FOUND = Answer(200, {"content-type": "application/octet-stream", "etag": f'"{DIGEST}"'}, b"x", True)
