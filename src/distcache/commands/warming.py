@@ -16,9 +16,12 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from ..admin.api import Wrong
 from ..admin.names import Misspelt, Names
 from ..core.oci import TagRef
-from ..operations.warming import Platform, Step, Warmer, WarmingFailed
+from ..operations.warming import Limited, Platform, Step, Warmer, WarmingFailed
+from ..settings import Settings
+from ..store import StoreError
 from .address import address, given, trust
 from .common import (
     ConfigOption,
@@ -31,6 +34,7 @@ from .common import (
     size,
     told,
 )
+from .connection import CannotAsk, connected
 
 USER = "DISTCACHE_AUTHORIZATION"
 """Environment variable with the value of Authorization, where the cache asks for a login."""
@@ -58,7 +62,9 @@ def warm(
     as_json: JsonOption = False,
 ) -> None:
     """Pull images through the cache: the manifest or index, the wanted platforms, every blob, and
-    what refers to them. Run again, it goes on where it was. Exit status 1 when one failed."""
+    what refers to them. Run again, it goes on where it was. It stops where an upstream limits, and,
+    where the configuration has a debug listener, before what is left of a quota runs out. Exit
+    status 1 when one failed or was left out."""
     settings = settings_of(config)
     names = Names(settings.sites, settings.default)
     wanted = [*(refs or ()), *(_lines(file) if file is not None else ())]
@@ -73,10 +79,13 @@ def warm(
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     columns_after = (TransferSpeedColumn(), TimeRemainingColumn())
     with interruptible(), progress(*columns, *columns_after) as bars:
+        spent: set[str] = set()
         for ref in wanted:
+            if url is None:
+                spent |= _scarce(settings)
             task = bars.add_task(ref, total=0)
-            step = _shown(bars, task)
-            results.append(_one(names, ref, Warmer(base, platforms, step, login, own)))
+            warmer = Warmer(base, platforms, _shown(bars, task), login, own)
+            results.append(_one(names, ref, warmer, spent))
             bars.remove_task(task)
 
     def draw(console: object) -> None:
@@ -103,13 +112,38 @@ def _shown(bars: Progress, task: TaskID) -> Callable[[Step], None]:
     return step
 
 
-def _one(names: Names, ref: str, warmer: Warmer) -> dict[str, Any]:
+def _scarce(settings: Settings) -> set[str]:
+    """The upstreams that limit now, or of whose quota little is left, as the server has it."""
+    if settings.debug is None:
+        return set()
+    low = settings.core.limits.quota_low
+    try:
+        with connected(settings) as cache:
+            found = cache.ask("upstreams")["upstreams"]
+    except (CannotAsk, StoreError, Wrong):
+        return set()
+    return {
+        one["upstream"]
+        for one in found
+        if one["limited_until"] is not None
+        or (one["limit"] is not None and one["remaining"] <= one["limit"] * low)
+    }
+
+
+def _one(names: Names, ref: str, warmer: Warmer, spent: set[str]) -> dict[str, Any]:
+    """`spent`: upstreams that are not to be asked any more."""
     try:
         named = names.read(ref)
         if named.repository is None or named.what is None:
             raise Misspelt("give a repository, not a digest alone")
+        upstream = named.repository.upstream
+        if upstream in spent:
+            return {"ref": ref, "error": f"left out: little is left of what {upstream} allows"}
         reference = named.what.tag if isinstance(named.what, TagRef) else named.what.digest
         done = warmer.warm(names.path(named.repository), reference)
+    except Limited as error:
+        spent.add(upstream)
+        return {"ref": ref, "error": str(error)}
     except (Misspelt, WarmingFailed) as error:
         return {"ref": ref, "error": str(error)}
     finally:

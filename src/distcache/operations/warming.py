@@ -33,6 +33,10 @@ class Absent(WarmingFailed):
     """The cache says that there is no such thing."""
 
 
+class Limited(WarmingFailed):
+    """Upstream limits: more questions make it worse."""
+
+
 @frozen
 class Platform:
     """`os/architecture[/variant]`, as an index has it."""
@@ -193,6 +197,8 @@ class Warmer:
             ) as answer:
                 if answer.status in (404, 405):
                     raise Absent(f"{target}: {answer.status} {_message(answer.read())}")
+                if answer.status == 429:
+                    raise Limited(f"{target}: 429 {_message(answer.read())}")
                 if answer.status != 200:
                     raise WarmingFailed(f"{target}: {answer.status} {_message(answer.read())}")
                 for piece in answer.iter_stream():
