@@ -4,6 +4,7 @@ Exit status: 0 well; 1 could not start or failed; 2 wrong usage or a wrong confi
 """
 
 import importlib
+import json
 import os
 import sys
 from enum import Enum
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from . import __version__, log
 from .commands import changing, clients, health, keeping, looking, warming
+from .commands.common import JsonOption
 from .configuration.units import spell_duration, spell_size
 from .conformance.command import conformance
 from .settings import Level, Settings, SettingsError, load
@@ -63,9 +65,12 @@ def serve(
 
 
 @app.command()
-def check(config: Argument = None, option: Option = None) -> None:
+def check(config: Argument = None, option: Option = None, as_json: JsonOption = False) -> None:
     """Read a configuration and say what it means, or everything that is wrong with it."""
     settings = _load(_path(config, option))
+    if as_json:
+        print(json.dumps(_facts(settings), indent=2))
+        return
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     for warning in settings.warnings:
         errors.print(f"warning: {warning}", markup=False)
@@ -141,6 +146,22 @@ def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
     return [error]
+
+
+def _facts(settings: Settings) -> dict[str, object]:
+    core = settings.core
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "root": str(settings.root),
+        "max_size": core.max_size,
+        "ttl": core.ttl,
+        "evict": core.evict,
+        "offline": core.offline,
+        "default": settings.default,
+        "upstreams": {key: str(site.url).rstrip("/") for key, site in settings.sites.items()},
+        "warnings": [{"message": one.message, "at": one.path} for one in settings.warnings],
+    }
 
 
 def _summary(settings: Settings) -> None:

@@ -109,6 +109,8 @@ def test_json_is_as_documented(shop: Shop, tmp_path: Path) -> None:
     old.image("a/b", "2", [b"rotten"])
     (rotten,) = (path for path in old.root.rglob("data") if path.read_bytes() == b"rotten")
     rotten.write_bytes(b"else")
+    shop.http["secret"] = "without a meaning here"
+    shop.configure()
     with shop.running():
         words = {
             "ls": ["ls"],
@@ -125,4 +127,9 @@ def test_json_is_as_documented(shop: Shop, tmp_path: Path) -> None:
         said = {name: shop.run(*line, "--json").stdout for name, line in words.items()}
     said["import"] = shop.run("import", old.root, "--json").stdout
     told = {name: shape(json.loads(text)) for name, text in said.items()}
+    checked = json.loads(shop.run("check", "--json").stdout)
+    assert checked["upstreams"].keys() == {"docker.io", "ghcr.io"}
+    assert (checked["host"], checked["port"]) == ("127.0.0.1", shop.port)
+    assert checked["warnings"][0].keys() == {"message", "at"}
+    told["check"] = set(checked) | {"message", "at"}
     assert told == documented()
