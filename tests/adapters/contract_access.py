@@ -195,6 +195,41 @@ def test_an_error_does_not_tell_what_another_repository_has(benches: Benches, co
                 assert seen[0] == code
 
 
+ODD = (
+    "/v2/a/../b/img/tags/list",
+    "/v2/a/%2e%2e/b/img/tags/list",
+    "/v2/a/%2E./b/img/tags/list",
+    "/v2/a/.%252e/b/img/tags/list",
+    "/v2//b/img/tags/list",
+    "/v2/b%2F%2Fimg/tags/list",
+    "/v2/b/img%00/tags/list",
+    "/v2/b/img%0d%0aX-Evil:1/tags/list",
+    "/v2/b/img%3fx/tags/list",
+    "/v2/b/img%23x/tags/list",
+    "/v2/b%5cimg/tags/list",
+    "/v2/b/img/manifests/v1%0d%0aX-Evil:1",
+    "/v2/b/img/manifests/..%2f..%2fsecret",
+    "/v2/b/img/blobs/sha256:..%2f..%2f..%2fetc%2fpasswd",
+    "/../v2/b/img/tags/list",
+    "/v2/b/img/tags/list?ns=evil.example",
+    "/v2/b/img/tags/list?ns=up%0d%0aX-Evil:1",
+    "/v2/b/img/tags/list?ns=127.0.0.1",
+)
+
+
+def test_no_spelling_of_a_path_leads_elsewhere(
+    benches: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with benches() as b:
+        for target in ODD:
+            answer = b.get(target)
+            assert answer.status in (400, 404), target
+            assert "x-evil" not in answer.headers
+        assert b.upstream.asked == []
+    assert not any("\n" in record.getMessage() for record in caplog.records)
+
+
 # What upstreams are shown
 
 
@@ -255,6 +290,56 @@ def test_an_identity_token_is_for_a_token_service_only(benches: Benches, tmp_pat
         b.upstream.on("/token", up.status(200, {}, b'{"access_token": "access"}'))
         assert b.get(path).body == BODY
         assert b.upstream.count("POST", "/token") == 1
+
+
+def test_no_log_tells_a_secret_at_any_level(
+    benches: Benches, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor do those of the libraries."""
+    caplog.set_level(logging.DEBUG)
+    shown = [Credentials("upuser", "uppass").basic(), "Bearer access-secret", "Bearer own-secret"]
+    core = Config({"up": Treatment(basic=True)}, limits=Limits())
+    rules = users(tmp_path / "users", alice="clientpass")
+    login = basic("alice", "clientpass")
+    with benches(rules=rules, core=core, credentials={"up": Credentials("upuser", "uppass")}) as b:
+        paths = [
+            b.upstream.blob(
+                "a/img", BODY, only_for(shown[0], up.whole(BODY), up.status(401, REALM))
+            )
+        ]
+        assert b.get(paths[0], "GET", login).body == BODY
+        place = f'Bearer realm="http://127.0.0.1:{b.upstream.port}/token",service="up"'
+        wanted = up.status(401, {"WWW-Authenticate": place})
+        paths.append(b.upstream.blob("b/img", SMALL, only_for(shown[1], up.whole(SMALL), wanted)))
+        asked = "/token?service=up&scope=repository:b/img:pull&account=upuser"
+        b.upstream.on(asked, up.status(200, {}, b'{"token": "access-secret"}'))
+        assert b.get(paths[1], "GET", login).body == SMALL
+        source = helper(tmp_path / "helper", '{"Username": "<token>", "Secret": "refresh-secret"}')
+        assert b.server.reload(changed(b, core=core, sources={"up": source}, rules=Rules("up")))
+        b.upstream.on("/token", up.status(200, {}, b'{"access_token": "access-secret"}'))
+        third = b.upstream.blob("c/img", b"third", only_for(shown[1], up.whole(b"third"), wanted))
+        assert b.get(third).body == b"third"
+        assert b.server.reload(sited(b, passthrough=True))
+        own = b.upstream.blob("d/img", b"own", only_for(shown[2], up.whole(b"own"), wanted))
+        assert b.get(own, "GET", "Authorization: Bearer own-secret").body == b"own"
+        assert b.get(own, "GET", "Authorization: Bearer wrong-secret").status == 401
+        proxy = ForwardProxy(f"http://127.0.0.1:{b.upstream.port}", Credentials("me", "proxypass"))
+        assert b.server.reload(sited(b, url=Url("http", "registry.example", 80), proxy=proxy))
+        assert b.get("/v2/a/img/manifests/v1").status == 404
+        seen = {a.headers.get("authorization") for a in b.upstream.asked}
+        assert seen >= {None, *shown}
+    told = "\n".join(f"{r.getMessage()} {vars(r)}" for r in caplog.records)
+    assert "httpcore" in told
+    assert "clientpass" not in told
+    encoded = [value.partition(" ")[2] for value in (*shown, login.partition(": ")[2])]
+    for secret in (
+        "uppass",
+        "-secret",
+        "proxypass",
+        Credentials("me", "proxypass").basic(),
+        *encoded,
+    ):
+        assert secret not in told, secret
 
 
 def test_clients_show_their_own_tokens_where_upstream_wants_them(benches: Benches) -> None:
@@ -609,6 +694,30 @@ def test_caches_in_a_circle_find_out(benches: Benches) -> None:
         one.server.reload(settings(one.root, two.server.port))
         assert one.get("/v2/a/img/manifests/v1").status == 502
         assert two.get("/v2/b/img/manifests/v1").status == 502
+
+
+def test_a_cache_is_an_upstream_like_any_other(benches: Benches) -> None:
+    other = Benches(benches.runtime, benches.root.with_name("other"), alone=False)
+    with benches() as inner, other() as outer:
+        assert outer.server.reload(settings(outer.root, inner.server.port))
+        document = up.manifest(BODY)
+        tag = inner.upstream.manifest("a/img", "v1", document)
+        path = inner.upstream.blob("a/img", BODY)
+        head = outer.get(path, "HEAD")
+        assert (head.status, head.headers["content-length"]) == (200, str(len(BODY)))
+        assert inner.upstream.count("GET", path) == 0
+        part = outer.get(path, "GET", f"Range: bytes={len(BODY) - 7}-")
+        assert (part.status, part.body) == (206, BODY[-7:])
+        assert outer.get(tag).body == document
+        outer.settled()
+        inner.settled()
+        for bench in (inner, outer):
+            assert bench.get(path).body == BODY
+            assert bench.get(path).headers["cache-status"] == "distcache; hit"
+        assert inner.upstream.count("GET", path) == 1
+        outside, inside = (bench.upstream.asked for bench in (outer, inner))
+        assert outside == []
+        assert {asked.headers["via"].count(",") for asked in inside} == {1}
 
 
 def test_one_address_does_not_take_every_place(
