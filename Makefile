@@ -6,13 +6,19 @@ CONFIG ?=
 TESTS ?= tests
 FLAGS ?=
 
-.PHONY: docs serve test lint format explore bench fuzz packages clean
+.PHONY: docs serve test lint format explore mutants bench fuzz packages clean
 
 serve: .venv/installed
 	exec $(BIN)/distcache serve $(CONFIG)
 
+# All of it: the tests of the core run while it is measured what each of them covers.
 test: .venv/tools packages lint
+ifeq ($(TESTS)$(FLAGS),tests)
+	$(BIN)/python -m tests.core_coverage
+	$(BIN)/pytest -q -rfEs --durations=10 --ignore=tests/core $(TESTS)
+else
 	$(BIN)/pytest -q -rfEs --durations=10 $(FLAGS) $(TESTS)
+endif
 
 lint: .venv/tools
 	$(BIN)/ruff check .
@@ -26,6 +32,9 @@ format: .venv/tools
 explore: .venv/tools
 	@if [ -e tests/model/explore.py ]; then exec $(BIN)/python -m tests.model.explore $(FLAGS); \
 	else echo "explore: nothing to run" >&2; exit 2; fi
+
+mutants: .venv/tools
+	$(BIN)/python -m tests.mutation $(FLAGS)
 
 bench: .venv/tools
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
@@ -45,7 +54,7 @@ packages:
 	@sh tests/interop/install.sh
 
 clean:
-	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .coverage .mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

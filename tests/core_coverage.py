@@ -32,8 +32,12 @@ class Contexts:
         self._coverage = coverage
 
     def pytest_sessionstart(self) -> None:
-        # Not before: pytest complains of a package with a plugin that was imported without it.
+        # Not before: pytest complains of packages with plugins that were imported without it.
         importlib.import_module("distcache.core")
+        settings = importlib.import_module("hypothesis").settings
+        # What is covered must not depend on luck.
+        settings.register_profile("core", derandomize=True, database=None)
+        settings.load_profile("core")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:

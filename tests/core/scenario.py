@@ -81,7 +81,7 @@ class Scenario:
 
     # What clients do
 
-    def get(self, what: Reference | ByDigest | Catalog, **pull: Any) -> Client:
+    def get(self, what: Reference | ByDigest | Catalog | Ping, **pull: Any) -> Client:
         return self._ask(Pull(Method.GET, what, **pull))
 
     def head(self, what: Reference | ByDigest, **pull: Any) -> Client:

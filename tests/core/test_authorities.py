@@ -5,7 +5,7 @@ from attrs import evolve
 
 from distcache.core.config import Config, Limits, Upstream
 from distcache.core.effects import Forwarded
-from distcache.core.events import Cause, Challenge, Location
+from distcache.core.events import Cause, Challenge, Forgotten, Location
 from distcache.core.inventory import GrantStored, TagStored
 from distcache.core.oci import Repository, Secret, TagRef
 from distcache.core.pull import Authority, ByDigest, Catalog
@@ -199,6 +199,25 @@ def test_what_is_under_way_keeps_its_authority() -> None:
     assert client.end == "finished"
 
 
+def test_what_is_over_is_over_before_anybody_has_woken() -> None:
+    s = stored_by_alice()
+    s.now += 300.0
+    assert pull(s, ALICE).status is None
+
+
+def test_what_ends_for_one_goes_on_for_another() -> None:
+    s = stored_by_alice()
+    s.passes(299.0)
+    client = pull(s, BOB, SETTINGS)
+    s.fetch.offers(SETTINGS)
+    s.passes(1.0)
+    s.fetch.finishes(SETTINGS)
+    s.stores()
+    client.takes_all()
+    assert client.end == "finished"
+    assert pull(s, BOB, SETTINGS).status == 200
+
+
 def test_no_more_are_remembered_than_the_bound() -> None:
     s = stored_by_alice()
     for number in range(3):
@@ -244,3 +263,25 @@ def test_mirrors_see_nobody_s_token() -> None:
     s = scenario(evolve(OPEN, upstreams={HUB: Upstream(mirrors=2)}))
     pull(s, ALICE)
     assert s.fetch.request.mirror is None
+
+
+def test_what_one_may_no_longer_have_another_still_may() -> None:
+    s = stored_by_alice()
+    s.passes(1.0)
+    pull(s, BOB)
+    s.fetch.answers(200, length=LAYER.size)
+    s.passes(299.0)
+    assert pull(s, BOB).status == 200
+    assert pull(s, ALICE).status is None
+
+
+def test_an_authority_ends_although_its_tag_was_forgotten_before() -> None:
+    s = scenario(OPEN)
+    client = pull_tag(s, ALICE)
+    s.fetch.offers(IMAGE)
+    s.fetch.delivers(IMAGE)
+    s.stores()
+    client.takes_all()
+    s.handle(Forgotten(TagRef(own(ALICE), "1")))
+    s.passes(300.0)
+    assert pull_tag(s, ALICE).status is None

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from distcache.core.config import Limits
+from distcache.core.config import Config, Limits, Upstream
 from distcache.core.effects import Abort, Fetch, Level, Medium, Spool, Stored
 from distcache.core.events import (
     BlobCommitted,
@@ -17,9 +17,12 @@ from distcache.core.events import (
     Event,
     FetchEnded,
     FetchFailed,
+    Forgotten,
     HeadReceived,
     Held,
     Location,
+    Pinned,
+    Pruned,
     PullRequested,
     Secret,
     SourceLost,
@@ -31,9 +34,9 @@ from distcache.core.events import (
     UpstreamHead,
     Woke,
 )
-from distcache.core.inventory import BlobDropped, BlobStored, TagDropped, TagStored
-from distcache.core.oci import Digest, Kind, TagRef
-from distcache.core.pull import ByDigest, Catalog, Method, Pull, RangeSpec, Span
+from distcache.core.inventory import BlobDropped, BlobStored, PinStored, TagDropped, TagStored
+from distcache.core.oci import Digest, Kind, Repository, TagRef
+from distcache.core.pull import Authority, ByDigest, Catalog, Method, Ping, Pull, RangeSpec, Span
 from tests.core.actors import Client
 from tests.core.content import (
     APP,
@@ -602,3 +605,62 @@ def test_a_digest_of_any_name_is_a_name_like_any_other() -> None:
     odd = ByDigest(APP, blob("x").content.__class__(Kind.BLOB, Digest("sha512+b64:-._")))
     s = scenario()
     assert s.get(odd).status is None
+
+
+# Operators
+
+
+def test_an_operator_may_look_and_nothing_changes() -> None:
+    s = scenario(records=held(IMAGE, LAYER, tag=LATEST))
+    s.get(blob("coming").under(APP))
+    before = s.cache.fingerprint(s.now)
+    assert (s.cache.stats().stored_blobs, s.cache.stats().fills) == (2, 1)
+    assert [image.reference for image in s.cache.images()] == [LATEST]
+    assert [filling.content for filling in s.cache.fillings()] == [blob("coming").content]
+    assert [upstream.upstream for upstream in s.cache.reach(s.now)] == [HUB]
+    assert s.cache.explain(LATEST, APP, s.now).held
+    assert s.cache.would_free(Pruned(0, None), s.now) == (2, IMAGE.size + SIZE)
+    assert s.cache.fingerprint(s.now) == before
+
+
+def test_an_operator_may_let_go_and_keep() -> None:
+    s = scenario(records=[PinStored(LATEST), *held(IMAGE, blob("idle"), tag=LATEST)])
+    s.handle(Pruned(0, None))
+    assert s.deletes() == [blob("idle").digest]
+    s.handle(Pinned(LATEST, False))
+    s.handle(Forgotten(IMAGE.digest))
+    assert s.deletes() == [IMAGE.digest]
+
+
+# Clients that log in at upstream
+
+
+def test_how_upstream_greets_is_asked_and_told_whatever_it_says() -> None:
+    s = scenario()
+    ping = Ping(Repository(HUB, "", "a"))
+    client = s.get(ping, authority=Authority("a"))
+    s.fetch.answers(401, challenges=(BEARER,))
+    assert (client.status, client.problem.challenge) == (401, BEARER)
+    other = Ping(Repository(HUB, "", "b"))
+    let_in = s.get(other, authority=Authority("b"))
+    s.fetch.answers(200)
+    assert let_in.status == 200
+
+
+def test_what_upstream_accepted_is_remembered_for_a_while() -> None:
+    s = scenario(config(ttl=None, limits=Limits(authority=300.0)))
+    alice, what = Authority("a", Secret("a")), LAYER.under(Repository(HUB, "library/app", "a"))
+    s.get(what, authority=alice)
+    s.fetch.delivers(LAYER)
+    s.stores()
+    assert s.get(what, authority=alice).status == 200
+    s.passes(300.0)
+    assert s.get(what, authority=alice).status is None
+
+
+def test_a_token_that_a_mirror_s_service_refuses_is_not_the_end() -> None:
+    s = scenario(Config({HUB: Upstream(mirrors=1)}))
+    client = s.get(BLOB)
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.refuses(403)
+    assert (client.status, s.fetch.request.mirror) == (None, None)

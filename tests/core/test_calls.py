@@ -7,13 +7,27 @@ from attrs import evolve
 
 from distcache.core.calls import TRANSITIONS, CallInput, CallState
 from distcache.core.config import Config, Limits, Upstream
-from distcache.core.effects import CancelFetch
+from distcache.core.effects import CancelFetch, Forwarded
 from distcache.core.events import Cause, Challenge, Location, Secret
+from distcache.core.inventory import TagStored
 from distcache.core.oci import Repository
 from distcache.core.problems import OFFLINE
-from distcache.core.pull import Method
+from distcache.core.pull import Authority, ByDigest, Method
 from tests.core.actors import Client, Transfer
-from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, blob
+from tests.core.content import (
+    APP,
+    HUB,
+    IMAGE,
+    LATEST,
+    LAYER,
+    OTHER,
+    START,
+    TAGS,
+    WRONG,
+    blob,
+    held,
+    listing,
+)
 from tests.core.drawing import assert_drawn
 from tests.core.scenario import Scenario, config, scenario
 
@@ -341,3 +355,155 @@ def test_offline_a_request_under_way_may_be_answered_but_none_is_sent_after_it()
     s.cache.configure(config(offline=True))
     s.fetch.delivers(LAYER)
     assert client.status == 200
+
+
+# The client's own authority
+
+ALICE = Authority("a", Secret("Bearer alice"))
+OWN = ByDigest(Repository(HUB, "private/app", "a"), LAYER.content)
+
+
+def test_who_logs_in_at_upstream_is_asked_for_with_what_it_shows_and_answers_challenges() -> None:
+    s = scenario()
+    client = s.get(OWN, authority=ALICE)
+    assert authorization(s.fetch) == Forwarded(Secret("Bearer alice"))
+    s.fetch.answers(401, challenges=(BASIC, Challenge(True, REALM, HUB)))
+    theirs = Challenge(True, REALM, HUB, "repository:private/app:pull")
+    assert (client.status, client.problem.challenge) == (401, theirs)
+    assert not s.tokens
+
+
+def test_a_scope_that_upstream_names_is_handed_on_as_it_is() -> None:
+    s = scenario()
+    client = s.get(OWN, authority=ALICE)
+    s.fetch.answers(401, challenges=(BEARER,))
+    assert client.problem.challenge == BEARER
+
+
+def test_what_the_client_shows_stays_at_upstream_and_others_challenges_are_not_for_it() -> None:
+    s = scenario()
+    client = s.get(OWN, authority=ALICE)
+    s.fetch.answers(307, location=HOME)
+    assert authorization(s.fetch) == Forwarded(Secret("Bearer alice"))
+    s.fetch.answers(307, location=ABROAD)
+    assert authorization(s.fetch) is None
+    s.fetch.answers(401, challenges=(BEARER,))
+    assert (client.status, client.problem.challenge) == (401, None)
+
+
+# Mirrors
+
+MIRRORED = Config({HUB: Upstream(mirrors=1)}, limits=Limits(mirror_rest=10.0))
+
+
+def mirrored() -> tuple[Scenario, Client]:
+    """The mirror has been asked."""
+    s = scenario(MIRRORED)
+    client = s.get(BLOB)
+    assert s.fetch.request.mirror == 0
+    return s, client
+
+
+def next_asked(s: Scenario) -> int | None:
+    s.get(SECOND)
+    return s.fetches[-1].request.mirror
+
+
+@pytest.mark.parametrize(("status", "rests"), [(404, False), (403, False), (500, True)])
+def test_a_mirror_s_no_is_not_the_last_word(status: int, rests: bool) -> None:
+    s, client = mirrored()
+    s.fetch.answers(status)
+    assert (s.fetch.request.mirror, client.status) == (None, None)
+    assert CancelFetch(s.transfers[0].effect.fetch) in s.effects
+    s.fetch.offers(LAYER)
+    assert client.status == 200
+    assert next_asked(s) == (None if rests else 0)
+
+
+def test_a_mirror_that_cannot_be_reached_is_not_the_last_word_either() -> None:
+    s, client = mirrored()
+    s.fetch.fails(Cause.UNREACHABLE)
+    s.fetch.answers(404)
+    assert client.status == 404
+
+
+def test_a_mirror_may_say_that_nothing_has_changed_only_when_it_was_asked_that() -> None:
+    names = listing("tags", "a")
+    known = TagStored(TAGS, names.descriptor, START, etag='"e"')
+    s = scenario(MIRRORED, [*held(names), known])
+    client = s.get(TAGS)
+    assert (s.fetch.request.mirror, s.fetch.request.etag) == (0, '"e"')
+    s.fetch.answers(304)
+    assert client.answer.tags == ("a",)
+    s.get(BLOB)
+    s.fetch.answers(304)
+    assert s.fetch.request.mirror is None
+
+
+def test_a_mirror_s_redirect_that_is_refused_leads_to_the_next_place() -> None:
+    s, _ = mirrored()
+    s.fetch.answers(307, location=Location("http://127.0.0.1/", False, allowed=False))
+    assert (s.fetch.request.mirror, s.fetch.request.location) == (None, None)
+
+
+def test_a_mirror_whose_body_breaks_off_rests_and_the_rest_comes_from_elsewhere() -> None:
+    s, client = mirrored()
+    s.fetch.offers(LAYER)
+    s.fetch.brings(60)
+    s.fetch.fails(Cause.UNREACHABLE)
+    s.passes(1.0)
+    assert (s.fetch.request.mirror, s.fetch.request.offset) == (None, 60)
+    assert client.status == 200
+
+
+def test_a_mirror_that_gave_wrong_bytes_rests() -> None:
+    s, _ = mirrored()
+    s.fetch.offers(LAYER)
+    s.fetch.brings(LAYER.size)
+    s.fetch.ends(WRONG)
+    assert next_asked(s) is None
+
+
+def test_a_mirror_that_answers_is_well_again() -> None:
+    s, _ = mirrored()
+    s.fetch.fails(Cause.UNREACHABLE)
+    s.passes(10.0)
+    assert next_asked(s) == 0
+    s.fetches[-1].offers(LAYER)
+    s.fetches[-1].fails(Cause.CUT)
+    s.passes(10.0)
+    s.get(blob("third").under(APP))
+    assert s.fetches[-1].request.mirror == 0, "ten seconds, not twice that"
+
+
+def test_a_mirror_s_token_that_is_refused_leads_to_the_next_place_now_and_later() -> None:
+    s, _ = mirrored()
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.refuses(401)
+    assert s.fetch.request.mirror is None
+    assert next_asked(s) is None
+    assert len(s.tokens) == 1
+
+
+def test_a_mirror_that_cannot_give_the_next_page_is_left_and_the_list_begins_anew() -> None:
+    """Another place's pages need not go on where these ended."""
+    s = scenario(MIRRORED)
+    client = s.get(TAGS)
+    following = Location("https://mirror/v2/library/app/tags/list?last=b", same_origin=True)
+    s.fetch.answers(next_page=following)
+    s.fetch.brings(10)
+    s.fetch.ends(listing("page").digest, listing("page", "a", "b").document)
+    assert (s.fetch.request.mirror, s.fetch.request.location) == (0, following)
+    s.fetch.answers(500)
+    assert client.status is None
+    assert (s.fetch.request.mirror, s.fetch.request.location) == (None, None)
+
+
+def test_upstream_itself_is_asked_again_whatever_it_gave() -> None:
+    s, client = asked()
+    s.fetch.offers(LAYER)
+    s.fetch.brings(LAYER.size)
+    s.fetch.ends(WRONG)
+    assert client.end == "aborted"
+    s.get(SECOND)
+    assert s.fetch.request.repository == APP

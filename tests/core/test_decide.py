@@ -7,10 +7,10 @@ import pytest
 from distcache.core.config import Config, Limits, Upstream
 from distcache.core.decision import HIT, Decision, Fwd, Outcome
 from distcache.core.effects import Code, Stored
-from distcache.core.events import Cause, Challenge, Location
+from distcache.core.events import Cause, Challenge, Location, Quota, Secret
 from distcache.core.oci import Content, Kind, Listed, ReferrersRef, Repository, TagRef
 from distcache.core.problems import DRAINING, OFFLINE
-from distcache.core.pull import ByDigest, Catalog, Method, Page, RangeSpec, Span
+from distcache.core.pull import Authority, ByDigest, Catalog, Method, Page, Ping, RangeSpec, Span
 from tests.core.actors import Client
 from tests.core.content import (
     APP,
@@ -581,3 +581,113 @@ def test_a_clock_that_was_set_back_gives_no_negative_age() -> None:
     s.fetch.fails(Cause.UNREACHABLE)
     assert client.source == Stored(IMAGE.digest)
     assert client.answer.age == 0
+
+
+# Upstreams that limit
+
+
+def test_a_tag_that_upstream_wants_not_to_be_asked_about_is_answered_and_marked() -> None:
+    s = warm()
+    s.get(LATEST)
+    s.fetch.answers(429, retry_after=30)
+    s.passes(1.0)
+    client = s.get(LATEST)
+    assert (client.status, client.answer.age) == (200, 1)
+    assert client.decision == Decision(Outcome.HIT, ttl=-1, stale_if_error=True)
+    assert not s.fetches
+
+
+def test_one_that_was_confirmed_too_long_ago_is_asked_about_all_the_same() -> None:
+    s = warm(limits=Limits(quota_stretch=100.0))
+    s.get(LATEST)
+    s.fetch.answers(digest=IMAGE.digest, quota=Quota(100, 0, 3600.0))
+    s.passes(99.0)
+    assert s.get(LATEST).status == 200
+    assert not s.fetches
+    s.passes(1.0)
+    assert s.get(LATEST).status is None
+
+
+# Logins that run out
+
+
+def test_who_waits_when_its_login_runs_out_is_asked_about_again() -> None:
+    s = scenario(config(ttl=None, limits=Limits(authority=5.0)))
+    alice, what = Authority("a", Secret("a")), LAYER.under(Repository(HUB, "library/app", "a"))
+    client = s.get(what, authority=alice, chunked=False)
+    s.fetch.answers(200)
+    s.passes(5.0)
+    s.fetch.finishes(LAYER)
+    assert s.asked() == (Method.HEAD, LAYER.content)
+    s.fetch.answers(200, length=SIZE)
+    s.stores()
+    assert client.status == 200
+
+
+# Greetings
+
+PING = Ping(Repository(HUB, "", "a"))
+NOBODY = Authority("a")
+
+
+def test_who_asks_how_upstream_greets_is_told_when_upstream_has_said_it() -> None:
+    s = scenario()
+    client = s.get(PING, authority=NOBODY)
+    assert client.head is None
+    second = s.get(PING, authority=NOBODY)
+    s.fetch.answers(401, challenges=(BEARER,))
+    assert (client.status, client.problem.challenge) == (401, BEARER)
+    assert client.decision == Decision(Outcome.FWD, Fwd.URI_MISS)
+    assert second.decision == Decision(Outcome.FWD, Fwd.URI_MISS, collapsed=True)
+    again = s.get(PING, authority=NOBODY)
+    assert (again.status, again.problem.challenge, again.decision) == (401, BEARER, HIT)
+
+
+def test_who_shows_something_or_meets_an_open_upstream_is_let_in() -> None:
+    s = scenario()
+    shown = s.get(PING, authority=Authority("a", Secret("Bearer x")))
+    assert (shown.status, shown.decision, s.transfers) == (200, HIT, [])
+    client = s.get(PING, authority=NOBODY)
+    s.fetch.answers(200)
+    assert (client.status, client.decision.fwd) == (200, Fwd.URI_MISS)
+    again = s.get(PING, authority=NOBODY)
+    assert (again.status, again.decision) == (200, HIT)
+
+
+def test_an_upstream_that_does_not_greet_is_an_error_and_offline_there_is_none() -> None:
+    s = scenario()
+    client = s.get(PING, authority=NOBODY)
+    s.fetch.fails(Cause.TIMEOUT)
+    assert client.status == 504
+    s.cache.configure(config(offline=True))
+    away = s.get(PING, authority=NOBODY)
+    assert away.problem == OFFLINE
+
+
+def test_a_login_of_our_own_that_is_refused_is_an_error_at_once_the_second_time() -> None:
+    s = scenario()
+    ours = Ping(Repository(HUB, ""))
+    s.get(ours)
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.refuses(401)
+    again = s.get(ours)
+    assert (again.status, again.decision.fwd, again.decision.collapsed) == (
+        401,
+        Fwd.URI_MISS,
+        False,
+    )
+    assert len(s.transfers) == 1
+
+
+# Deletions that fail
+
+
+def test_what_was_fetched_again_while_it_could_not_be_deleted_is_served_from_the_store() -> None:
+    s = scenario(config(ttl=60.0), held(LAYER))
+    s.passes(60.0)
+    client = s.get(BLOB, chunked=False)
+    assert client.head is None
+    s.fetch.answers(200)
+    s.cannot_delete()
+    s.fetch.finishes(LAYER)
+    assert (client.status, client.source) == (200, Stored(LAYER.digest))

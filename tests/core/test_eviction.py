@@ -6,7 +6,7 @@ import pytest
 
 from distcache.core.config import Limits
 from distcache.core.effects import Medium, Stored
-from distcache.core.events import Cause, Woke
+from distcache.core.events import Cause, Pinned, Pruned, Woke
 from distcache.core.inventory import BlobDropped, TagDropped
 from distcache.core.pull import Method
 from tests.core.content import (
@@ -345,3 +345,61 @@ def test_what_is_being_deleted_is_not_told_as_stored() -> None:
     assert (stats.stored_blobs, stats.stored_bytes) == (2, 50)
     s.deletes()
     assert s.cache.stats() == stats
+
+
+# What an operator wants gone, or kept
+
+
+def test_pruning_to_a_size_lets_the_least_recently_used_go_and_no_more_than_is_needed() -> None:
+    s = two()
+    s.handle(Pruned(30, None))
+    assert s.deletes() == [OLD.digest]
+    s.handle(Pruned(30, None))
+    assert not s.doomed
+
+
+def test_pruning_what_was_idle_lets_that_go_and_nothing_else() -> None:
+    s = two()
+    s.handle(Pruned(None, 21.0))
+    assert not s.doomed
+    s.handle(Pruned(None, 20.0))
+    assert s.deletes() == [OLD.digest]
+
+
+def test_what_is_being_deleted_counts_no_longer_when_pruned() -> None:
+    s = two()
+    s.handle(Pruned(89, None))
+    s.handle(Pruned(30, None))
+    assert s.doomed == {OLD.digest}
+
+
+def test_where_nothing_is_ever_deleted_nothing_is_pruned() -> None:
+    s = two(evict=False)
+    s.handle(Pruned(0, 0.0))
+    assert not s.doomed
+
+
+def test_what_is_pinned_stays_by_its_digest_or_by_its_tag() -> None:
+    parts = held(IMAGE, tag=LATEST), held(OLD), held(NEW)
+    s = scenario(config(), records(*parts))
+    s.handle(Pinned(LATEST, True))
+    s.handle(Pinned(OLD.content, True))
+    s.handle(Pruned(0, 0.0))
+    assert s.deletes() == [NEW.digest]
+    s.handle(Pinned(OLD.content, False))
+    s.handle(Pruned(0, None))
+    assert s.deletes() == [OLD.digest]
+
+
+def test_what_a_pinned_manifest_names_stays_with_it() -> None:
+    s = scenario(config(), held(IMAGE, SETTINGS, LAYER, tag=LATEST))
+    s.handle(Pinned(IMAGE.content, True))
+    s.handle(Pruned(0, None))
+    assert not s.doomed
+
+
+def test_what_is_pinned_is_as_good_as_used_and_does_not_stand_in_the_way() -> None:
+    s = two(max_size=100, ttl=None)
+    s.handle(Pinned(OLD.content, True))
+    s.pulls(NEXT)
+    assert s.deletes() == [NEW.digest]

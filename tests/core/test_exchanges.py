@@ -8,8 +8,9 @@ from distcache.core.config import Limits
 from distcache.core.effects import Abort, Finish, Respond, SendBody, Spool, Stored
 from distcache.core.events import Cause
 from distcache.core.exchanges import TRANSITIONS, ExchangeInput, ExchangeState
-from distcache.core.pull import RangeSpec, Span
-from tests.core.content import APP, IMAGE, LATEST, LAYER, OTHER, WRONG, blob, held
+from distcache.core.oci import Repository
+from distcache.core.pull import Authority, Ping, RangeSpec, Span
+from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, WRONG, blob, held
 from tests.core.drawing import assert_drawn
 from tests.core.scenario import Scenario, config, scenario
 
@@ -298,3 +299,20 @@ def test_once_the_head_is_out_a_body_may_take_its_time() -> None:
     s.fetch.finishes(LAYER)
     client.takes_all()
     assert client.end == "finished"
+
+
+def test_who_leaves_while_upstream_is_asked_how_it_greets_is_not_told() -> None:
+    s = scenario()
+    ping = Ping(Repository(HUB, "", "a"))
+    leaver, other = (s.get(ping, authority=Authority("a")) for _ in range(2))
+    leaver.leaves()
+    s.fetch.answers(200)
+    assert (leaver.status, other.status) == (None, 200)
+
+
+def test_who_waited_for_a_greeting_that_never_came_is_told() -> None:
+    s = scenario()
+    client = s.get(Ping(Repository(HUB, "", "a")), authority=Authority("a"))
+    s.fetch.answers(503)
+    assert (client.status, client.end) == (502, "finished")
+    s.passes(100.0)

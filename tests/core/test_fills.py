@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from distcache.core.config import Limits
+from distcache.core.config import Config, Limits, Upstream
 from distcache.core.decision import HIT
 from distcache.core.effects import CancelFetch, Code, DiscardSpool, Medium, SendBody, Spool, Stored
 from distcache.core.events import Cause, Challenge, Location
@@ -216,6 +216,20 @@ def test_news_of_nothing_new_changes_nothing() -> None:
 
 
 # Broken transfers
+
+
+def test_a_mirror_s_failures_are_not_counted_as_tries() -> None:
+    limits = Limits(attempts=1, first_attempts=1, mirror_rest=100.0)
+    s = scenario(Config({HUB: Upstream(mirrors=2)}, limits=limits))
+    client = s.get(BLOB)
+    for number, have in enumerate((30, 60)):
+        assert (s.fetch.request.mirror, s.fetch.request.offset) == (number, 30 * number)
+        s.fetch.answers(206 if number else 200, start=30 * number, size=SIZE)
+        s.fetch.brings(have)
+        s.fetch.fails(Cause.TIMEOUT)
+        s.passes(1.0)
+    assert (s.fetch.request.mirror, s.fetch.request.offset) == (None, 60)
+    assert client.status == 200
 
 
 def test_a_cut_body_is_resumed_from_the_watermark_unnoticed() -> None:

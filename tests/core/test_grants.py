@@ -2,12 +2,15 @@
 
 import pytest
 
+from distcache.core.config import Limits
+from distcache.core.decision import Outcome
 from distcache.core.effects import Code, Stored
-from distcache.core.events import Cause, Challenge
+from distcache.core.events import Cause, Challenge, Secret
 from distcache.core.grants import TRANSITIONS, ProbeInput, ProbeState
 from distcache.core.inventory import GrantStored
-from distcache.core.oci import Document, Kind
-from distcache.core.pull import ByDigest, Method
+from distcache.core.oci import Document, Kind, Repository
+from distcache.core.pull import Authority, ByDigest, Method
+from tests.core.actors import Client
 from tests.core.content import (
     APP,
     HUB,
@@ -24,7 +27,7 @@ from tests.core.content import (
     records,
 )
 from tests.core.drawing import assert_drawn
-from tests.core.scenario import scenario
+from tests.core.scenario import config, scenario
 
 WARM = held(IMAGE, SETTINGS, LAYER)
 BEARER = Challenge(True, "https://auth.hub/token", HUB)
@@ -276,3 +279,30 @@ def test_a_document_that_names_nothing_grants_nothing() -> None:
     bare = Item(blob("bare").content, 1, "text", Document("text"))
     s = scenario(records=records(held(LAYER, under=None), held(bare)))
     assert s.get(LAYER.under(APP)).status is None
+
+
+def test_what_upstream_confirms_for_one_login_is_no_other_s() -> None:
+    s = scenario(config(), held(LAYER, under=OTHER))
+
+    def head(name: str) -> Client:
+        what = LAYER.under(Repository(HUB, "library/app", name))
+        return s.head(what, authority=Authority(name, Secret(name)))
+
+    client = head("a")
+    s.fetch.answers(200, length=LAYER.size)
+    assert client.status == 200
+    assert not s.journalled(GrantStored), "and nothing of it is recorded"
+    assert head("a").decision.outcome is Outcome.HIT
+    assert head("b").status is None
+
+
+def test_what_is_confirmed_when_the_login_counts_no_longer_is_not_remembered() -> None:
+    limits = Limits(authority=5.0, authorities=1)
+    s = scenario(config(limits=limits), held(LAYER, under=OTHER))
+    what = LAYER.under(Repository(HUB, "library/app", "a"))
+    client = s.head(what, authority=Authority("a", Secret("a")))
+    s.get(LATEST, authority=Authority("b", Secret("b")))
+    s.transfers[0].answers(200, length=LAYER.size)
+    assert client.status == 200
+    s.head(what, authority=Authority("a", Secret("a")))
+    assert len(s.transfers) == 3

@@ -7,11 +7,12 @@ import pytest
 from attrs import evolve
 
 from distcache.core.blobs import BlobState
-from distcache.core.events import Cause, Challenge
+from distcache.core.events import Cause, Challenge, Secret
 from distcache.core.exchanges import ExchangeState
 from distcache.core.fills import FillState
 from distcache.core.invariants import check
-from distcache.core.oci import Digest
+from distcache.core.oci import Digest, Repository, TagRef
+from distcache.core.pull import Authority, Ping
 from distcache.core.state import Look, State
 from distcache.core.tags import TagState
 from tests.core.content import (
@@ -30,6 +31,9 @@ from tests.core.content import (
 from tests.core.scenario import Scenario, config, scenario
 
 BLOB = LAYER.under(APP)
+ALICE = Authority("a", Secret("a"))
+OWN = TagRef(Repository(HUB, "library/app", "a"), "1")
+GREETING = Ping(Repository(HUB, "", "a"))
 IDLE, DOOMED, GONE = blob("idle"), blob("doomed"), blob("gone")
 
 
@@ -51,6 +55,7 @@ def busy() -> State:
     assert s.doomed == {DOOMED.digest}
     s.get(manifest("x").under(OTHER))
     tag(s)
+    login(s)
     state = s.cache._state
     check(state)
     return state
@@ -61,6 +66,14 @@ def tag(s: Scenario) -> None:
     other = type(LATEST)(APP, "known")
     s.get(other)
     s.fetches[-1].offers(IMAGE)
+
+
+def login(s: Scenario) -> None:
+    """And somebody who logs in at upstream: 10 waits for its greeting."""
+    s.get(OWN, authority=ALICE)
+    s.fetches[-1].offers(IMAGE)
+    s.fetches[-1].fails(Cause.CANCELLED)
+    s.get(GREETING, authority=Authority("a"))
 
 
 def exchange(s: State, number: int, **changes: Any) -> None:
@@ -141,6 +154,15 @@ BROKEN: dict[str, Breakage] = {
     ),
     "a digest that names another's tag": lambda s: s.tags_of.update(
         {WRONG: frozenset({type(LATEST)(APP, "known")})}
+    ),
+    "waiting for a greeting that does not know": lambda s: exchange(s, 3, on=GREETING),
+    "a greeting that nobody asks for": lambda s: s.calls.pop(GREETING),
+    "a login without an end": lambda s: s.deadlines.clear(("authority", "a")),
+    "a login that is remembered for another's tag": lambda s: s.authorities.update(
+        {"a": evolve(s.authorities["a"], references=frozenset({LATEST}))}
+    ),
+    "a right of a login that counts no longer": lambda s: s.grants.update(
+        {IDLE.content: frozenset({OWN.repository, Repository(HUB, "x", "gone")})}
     ),
     "a right to what is being deleted": lambda s: s.grants.update(
         {DOOMED.content: frozenset({APP})}

@@ -20,7 +20,7 @@ BEARER = Challenge(True, "https://auth.hub/token", "hub")
 
 
 def ping(s: Scenario, authority: Authority = NOBODY) -> Client:
-    return s.get(Ping(Repository(HUB, "", authority.name)), authority=authority)  # type: ignore[arg-type]
+    return s.get(Ping(Repository(HUB, "", authority.name)), authority=authority)
 
 
 def test_the_table() -> None:
@@ -98,3 +98,14 @@ def test_one_that_cannot_be_reached_is_a_502_and_one_that_says_nothing_a_504() -
 def test_offline_nothing_is_known() -> None:
     s = scenario(evolve(OPEN, offline=True))
     assert ping(s).status == 503
+
+
+def test_where_a_login_of_our_own_is_refused_it_is_not_tried_again() -> None:
+    s = scenario(OPEN)
+    ours = Ping(Repository(HUB, ""))
+    first = s.get(ours)
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.refuses(401)
+    assert first.status == 401
+    again = s.get(ours)
+    assert (again.status, len(s.transfers), len(s.tokens)) == (401, 1, 1)

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from distcache.core.config import Limits
+from distcache.core.config import Config, Limits, Upstream
 from distcache.core.decision import Fwd, Outcome
 from distcache.core.effects import Code, Medium, Stored
 from distcache.core.events import Cause, Challenge, Location, Secret
 from distcache.core.inventory import TagDropped, TagStored
-from distcache.core.oci import DOCKER_MANIFEST, TagRef
-from distcache.core.pull import Method, Page
+from distcache.core.oci import DOCKER_MANIFEST, Repository, TagRef
+from distcache.core.pull import Authority, Method, Page
 from distcache.core.tags import TRANSITIONS, TagInput, TagState
 from tests.core.actors import Transfer
 from tests.core.content import (
@@ -64,6 +64,45 @@ def test_the_table() -> None:
 
 
 # Asking
+
+
+def test_what_a_login_that_is_over_resolved_to_is_for_who_waited_alone() -> None:
+    s = scenario(config(tag_ttl=1000.0, ttl=None))
+    own = TagRef(Repository(HUB, "library/app", "a"), "latest")
+    client = s.get(own, authority=Authority("a", Secret("a"), s.now + 5.0))
+    s.passes(5.0)
+    s.fetch.offers(IMAGE)
+    s.fetch.delivers(IMAGE)
+    assert client.status == 200
+    assert s.cache.stats().tags == 0
+
+
+def test_a_mirror_s_list_that_is_none_is_asked_for_elsewhere_but_not_offline() -> None:
+    places = {HUB: Upstream(mirrors=1)}
+    for offline, status in ((False, None), (True, 503)):
+        s = scenario(Config(places))
+        client = s.get(TAGS)
+        s.fetch.answers()
+        s.fetch.brings(5)
+        s.cache.configure(Config(places, offline=offline))
+        s.fetch.ends()
+        assert client.status == status
+        assert [t.request.mirror for t in s.fetches] == ([] if offline else [None])
+
+
+def test_a_tag_of_one_login_is_kept_for_it_alone_and_never_recorded() -> None:
+    s = scenario(config(tag_ttl=1000.0, ttl=None))
+    alice, own = Authority("a", Secret("a")), TagRef(Repository(HUB, "library/app", "a"), "latest")
+    client = s.get(own, authority=alice)
+    s.fetch.offers(IMAGE)
+    s.fetch.delivers(IMAGE)
+    s.stores()
+    client.takes_all()
+    again = s.get(own, authority=alice)
+    assert (again.status, again.decision.outcome) == (200, Outcome.HIT)
+    assert not s.journalled(TagStored)
+    s.passes(300.0)
+    assert s.get(own, authority=alice).status is None, "nothing outlives the login"
 
 
 def test_a_tag_is_asked_by_head_for_every_type_and_then_fetched_by_digest() -> None:
@@ -624,6 +663,15 @@ def test_questions_without_number_that_have_one_answer_do_not_fill_the_memory() 
         assert s.get(one).status == 200
     assert s.get(asked[0]).status is None
     assert TagDropped(asked[0]) in s.journal
+
+
+def test_the_question_that_was_just_answered_is_never_the_one_to_be_forgotten() -> None:
+    s = scenario(config(tag_ttl=60.0, limits=Limits(questions=0)))
+    client = s.get(REFERRERS)
+    s.fetch.delivers(referring("none"))
+    s.stores()
+    assert client.status == 200
+    assert s.get(REFERRERS).decision.outcome is Outcome.HIT
 
 
 def test_a_signature_that_was_absent_is_found_soon_after_it_is_made() -> None:

@@ -200,12 +200,12 @@ def _state(state: State, named: Named, now: Time) -> TagState:
 
 
 def _holders(state: State, content: Content | None) -> tuple[Repository, ...]:
-    """Who may serve it, through manifests that name it too."""
+    """Who may serve it, through manifests that name it too, at any depth."""
     if content is None:
         return ()
     found = set(state.grants.get(content, ()))
     for parent in blobs.parents(state, content.digest):
-        found |= state.grants.get(Content(Kind.MANIFEST, parent), frozenset())
+        found.update(_holders(state, Content(Kind.MANIFEST, parent)))
     return tuple(sorted(found, key=lambda r: (r.upstream, r.name)))
 
 
