@@ -8,7 +8,9 @@ from attrs import define, field
 from distcache.core.config import Config
 from distcache.core.effects import Effect
 from distcache.core.events import Event
+from distcache.core.hits import Hit
 from distcache.core.oci import Time
+from distcache.core.pull import Pull
 from distcache.driver import TokenCall, Transfer
 
 Script = Callable[[Event], list[Effect]]
@@ -32,6 +34,9 @@ class FakeCore:
             return self.script(event)
         finally:
             self.busy = False
+
+    def whole(self, pull: Pull, now: Time) -> Hit | None:
+        return None
 
     def next_deadline(self) -> Time | None:
         return self.deadline

@@ -148,6 +148,11 @@ class Connection:
         data = self._transport.read()
         if data is None:
             return
+        if place is Pause.BYTES:
+            answer = self._dialogue.at_once(data)
+            if answer is not None:
+                self._give(answer)
+                return
         if place is Pause.LINGER:
             self._lingering += 1
             if not data or self._lingering >= sockets.LINGER_READS:
@@ -156,6 +161,20 @@ class Connection:
         self._dialogue.receive(data)
         if self._turn is None:
             self._go_on()
+
+    def _give(self, answer: bytes) -> None:
+        """All of it is there; most often the client takes it whole, and sends more."""
+        self._place = None
+        if not self._transport.write(answer):
+            self._until(self._service.time() + self._service.timeouts.write)
+            return
+        step = self._dialogue.step()
+        if step is Pause.BYTES:
+            self._place = step
+            self._until(self._dialogue.deadline)
+        else:
+            assert isinstance(step, Pause)
+            self._pause(step)
 
     def _flush(self) -> None:
         try:

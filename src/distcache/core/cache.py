@@ -57,11 +57,12 @@ from .events import (
 from .exchanges import Exchange, ExchangeState
 from .fills import Fill, FillState
 from .fingerprint import Labels, fingerprint
+from .hits import Hit
 from .inventory import BlobStored, GrantStored, Inventory, PinStored, TagStored
 from .oci import Content, Digest, Kind, Repository, Time
 from .operations import Explanation, Filling, Image, Named, Reach, Stats
 from .problems import TOO_SLOW, Failure
-from .pull import ByDigest, Catalog, Ping
+from .pull import ByDigest, Catalog, Ping, Pull
 from .state import FillKey, Look, Owner, Relay, State
 from .tokens import TokenKey
 from .values import evolve
@@ -110,6 +111,11 @@ class Cache:
         if isinstance(event, PullRequested):
             hits.keep(state, event, effects, now)
         return effects
+
+    def whole(self, pull: Pull, now: Time) -> Hit | None:
+        """PullRequested, and BodySent to the end, in one; the same is decided and comes to be. The
+        answer, whose bytes its caller must have. None, with nothing changed: it takes an event."""
+        return hits.whole(self._state, pull, now)
 
     def next_deadline(self) -> Time | None:
         """When Woke is due, if nothing else happens before. It may come in vain."""

@@ -76,6 +76,17 @@ def done(state: State, event: BodySent) -> list[Effect] | None:
     return [Finish(number)]
 
 
+def whole(state: State, pull: Pull, now: Time) -> Hit | None:
+    """A pull and the end of its answer in one: `again` and `done` with nothing between them, for
+    whom has all of the answer at hand. None: begin with the pull."""
+    hit = state.hits.get(id(pull))
+    if hit is None or hit.version != state.version or now >= hit.until:
+        return None
+    if state.used[hit.digest] < now:
+        state.used[hit.digest] = now
+    return hit
+
+
 def keep(state: State, event: PullRequested, effects: list[Effect], now: Time) -> None:
     """Look at what the long way did, and keep it if it was a mere hit."""
     pull = event.pull

@@ -6,9 +6,10 @@ from .dialogue import Dialogue
 from .driver import Driver
 from .exchange import ClientEffect, Exchange, Send
 from .ports import Shell, Upstreams
-from .service import Decided, OnDecision, Service
+from .service import Service
 from .sources import Source
 from .steps import Pause, SendFile, Step
+from .telling import Decided, OnDecision
 from .transfers import REST, TOKEN_LIMIT, TokenCall, Transfer, cause_of
 
 __all__ = [

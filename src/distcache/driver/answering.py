@@ -14,12 +14,10 @@ from ..store import StoreError
 from ..wire.server import ServerWire
 from .driver import Driver
 from .exchange import Send
-from .service import Line
+from .shortcut import SMALL
 from .sources import Source
 from .steps import Pause, SendFile, Step
-
-SMALL = 64 * 1024
-"""Bytes of body that are copied through memory, so that they leave with the head."""
+from .telling import Line
 
 COPY = 256 * 1024
 """Bytes of a body in memory that are copied out of it at once."""

@@ -16,6 +16,7 @@ Whatever ends the connection, and whenever: `close`, once.
 
 import math
 from collections.abc import Callable
+from time import perf_counter
 
 from ..access import Allowed, Check, Refused, Verdict
 from ..core.effects import Code
@@ -25,8 +26,10 @@ from ..wire.replies import ROOT, Reply, refusal
 from ..wire.server import Reject, ServerWire, Signal
 from .answering import Answering
 from .checks import Ticket
-from .service import Line, Service
+from .service import Service
+from .shortcut import Given
 from .steps import Pause, Step
+from .telling import Line
 
 LOOP = refusal(508, Code.UNAVAILABLE, "this request has been here before: caches in a circle")
 """RFC 5842 §7.2."""
@@ -48,6 +51,9 @@ class Dialogue:
         self._wire = ServerWire()
         self._next: Callable[[], Step] = self._listen
         self._partial = False
+        self._between = False
+        self._given: Given | None = None
+        self._begun = 0.0
         self._line: Line | None = None
         self._answer: Answering | None = None
         self._ticket: Ticket | None = None
@@ -62,11 +68,26 @@ class Dialogue:
         """What is to be done next; the step before is done."""
         return self._next()
 
+    def at_once(self, data: bytes) -> bytes | None:
+        """What the client sent after Pause.BYTES: the whole answer, if it is there without
+        further steps. Write it, and ask for the next step when it is out. None: `receive` it."""
+        if not self._between:
+            return None
+        given = self._service.shortcut.find(data, self.subject)
+        if given is None:
+            return None
+        self._begun = perf_counter()
+        self._given = given
+        self._wire.skip()
+        self._between = self.idle = False
+        self._next = self._gone_at_once
+        return given.answer
+
     def receive(self, data: bytes) -> None:
         """From the client; empty: it will send no more. One that says so before it has its
         answer is taken for gone, as it cannot be told apart."""
         self._wire.receive(data)
-        self.idle = False
+        self.idle = self._between = False
         if not data and (self._answer is not None or self._ticket is not None):
             self._next = _end
 
@@ -95,7 +116,12 @@ class Dialogue:
         service = self._service
         if service.draining:
             return Pause.END
+        return self._await_first(service)
+
+    def _await_first(self, service: Service) -> Step:
         self.idle = True
+        # A pull's span begins before it is decided.
+        self._between = service.driver.tracing is None and self._wire.between
         self.deadline = service.time() + service.timeouts.idle
         return Pause.BYTES
 
@@ -178,7 +204,26 @@ class Dialogue:
             return Pause.LINGER
         return self._listen()
 
+    def _gone_at_once(self) -> Step:
+        given, self._given = self._given, None
+        assert given is not None
+        service = self._service
+        if service.listened_to:
+            given.line(self._begun, service).end(self._client, service.on_decision)
+        if service.draining:
+            self._next = _end
+            return Pause.LINGER
+        self._next = self._read
+        self._partial = False
+        return self._await_first(service)
+
     def _end_answer(self) -> None:
+        given, self._given = self._given, None
+        if given is not None:
+            # Who left has been sent nothing, as far as we know.
+            unsent = given.line(self._begun, self._service)
+            unsent.sent = 0
+            unsent.end(self._client, self._service.on_decision)
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             ticket.left = True

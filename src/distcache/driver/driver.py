@@ -47,7 +47,7 @@ from ..core.events import (
 )
 from ..core.inventory import BlobDropped, BlobStored, Record
 from ..core.oci import Digest, Repository, Time
-from ..core.pull import Catalog, Pull
+from ..core.pull import Catalog, Pull, Span
 from ..credentials import Ask, Failed, IdentityToken, Known
 from ..store import Store, StoreError
 from ..wire import challenge, upstream
@@ -83,6 +83,7 @@ class Driver:
         self.upstreams = upstreams
         self.clock = clock
         self.name = f"distcache-{secrets.token_hex(8)}"
+        self.whole = core.whole
         self._core = core
         self._store = store
         self._shell = shell
@@ -206,6 +207,18 @@ class Driver:
                 then(self._blobs.add(digest, found, keep=digest in self._sizes))
 
         self._shell.run_job(job, done)
+
+    def read(self, digest: Digest, span: Span) -> bytes | None:
+        """Of a stored blob whose file is open; None: it is not, or cannot be read."""
+        blob = self._blobs.find(digest)
+        if blob is None:
+            return None
+        try:
+            return blob.read(span.start, span.stop)
+        except StoreError:
+            return None
+        finally:
+            blob.release()
 
     def close(self) -> None:
         """After the last job, event and connection. Does not close the store."""

@@ -17,7 +17,8 @@ from .clock import Clock
 from .driver import Driver
 from .listening import crowd_of
 from .ports import Core, Shell, Upstreams
-from .service import OnDecision, Service, report
+from .service import Service, report
+from .telling import OnDecision
 from .tracing import Tracing
 
 FIXED = ("host", "port", "unix", "root", "max_connections", "debug")

@@ -8,7 +8,9 @@ from attrs import evolve, field, frozen
 from ..core.config import Config
 from ..core.effects import Effect
 from ..core.events import Event
+from ..core.hits import Hit
 from ..core.oci import Time
+from ..core.pull import Pull
 from ..credentials import Ask as Ask
 from ..credentials import CredentialSource, Failed, Known
 from ..settings import Seconds, UpstreamTimeouts
@@ -30,6 +32,8 @@ class Core(Protocol):
     def late(self) -> int: ...
 
     def handle(self, event: Event, now: Time) -> list[Effect]: ...
+
+    def whole(self, pull: Pull, now: Time) -> Hit | None: ...
 
     def next_deadline(self) -> Time | None: ...
 

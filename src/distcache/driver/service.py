@@ -1,44 +1,20 @@
-"""What a server's connections have in common, and what is told of each answered pull."""
+"""What a server's connections have in common."""
 
 from collections.abc import Callable
-from time import perf_counter
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from .. import log
 from ..access import Gate, Rules
-from ..core.decision import Decision
-from ..core.effects import AnswerHead
-from ..core.pull import Pull
 from ..settings import HttpTimeouts, Level
-from ..wire.answers import cache_status
-from ..wire.headers import only
-from ..wire.memo import HEADS, Memo, common
-from ..wire.plain import Request
-from .asking import new_id
 from .certificates import Certificates
 from .checks import Checks
 from .driver import Driver
 from .listening import Crowd
 from .reading import Readings, Routes
-from .tracing import TraceSpan, Tracing, begin_pull
-
-
-@frozen
-class Decided:
-    """One answered pull: `status` as sent, `sent` bytes of body, `seconds` from the request's
-    last byte to the answer's. A client that left early has been sent less than was announced."""
-
-    pull: Pull
-    decision: Decision
-    status: int
-    sent: int
-    seconds: float
-    reason: str = ""
-    """Of an error, as the client was told."""
-
-
-OnDecision = Callable[[Decided], None]
+from .shortcut import Shortcut
+from .telling import OnDecision
+from .tracing import Tracing
 
 
 @define(eq=False)
@@ -60,8 +36,15 @@ class Service:
     """Nothing of it goes to the access log."""
     checks: Checks = field(init=False)
     readings: Readings = field(init=False)
+    shortcut: Shortcut = field(init=False)
+
+    @property
+    def listened_to(self) -> bool:
+        """Somebody is told of answered requests."""
+        return self.on_decision is not None or (not self.silent and log.access_wanted())
 
     def __attrs_post_init__(self) -> None:
+        self.shortcut = Shortcut(self)
         self.readings = Readings(self.driver.name)
         self.checks = Checks(self.driver.run_job)
 
@@ -69,108 +52,3 @@ class Service:
 def report(message: str, fields: dict[str, str]) -> None:
     """What gates and sources of credentials have to say to the operator; from any thread."""
     log.note(Level.WARN, message, dict(fields))
-
-
-@define(eq=False)
-class Line:
-    """What will be said of a request when it has been answered."""
-
-    request: Request
-    pull: Pull | None = None
-    who: str | None = None
-    via: str = ""
-    given: str = ""
-    """The id that the client gave it."""
-    head: AnswerHead | None = None
-    status: int = 0
-    sent: int = 0
-    silent: bool = False
-    span: TraceSpan | None = None
-    begun: float = field(factory=perf_counter)
-
-    @property
-    def name(self) -> str:
-        """The request's id, which upstream is told too."""
-        if not self.given:
-            self.given = new_id()
-        return self.given
-
-    def trace(self, tracing: Tracing | None) -> None:
-        """Begin its span, where there is somebody to tell."""
-        if tracing is not None:
-            request = self.request
-            self.span = begin_pull(tracing, request.method, request.target, request.headers)
-
-    def end(self, client: str, on_decision: OnDecision | None) -> None:
-        """The access log's line, and the word to the embedding program."""
-        seconds = perf_counter() - self.begun
-        if not self.silent and log.access_wanted():
-            log.access(_lines.of(self), client, seconds, self.name)
-        if self.span is not None:
-            self._end_span(self.span)
-        if on_decision is not None and self.pull is not None and self.head is not None:
-            problem = self.head.problem
-            reason = "" if problem is None else problem.message
-            decided = Decided(
-                self.pull, self.head.decision, self.status, self.sent, seconds, reason
-            )
-            try:
-                on_decision(decided)
-            except Exception as error:
-                # The embedding program's bug is not the client's.
-                log.failure("on_decision failed", error)
-
-    def _end_span(self, span: TraceSpan) -> None:
-        if self.head is None:
-            span.end({"distcache.request_id": self.name}, "the client left")
-            return
-        problem = self.head.problem
-        attributes: dict[str, str | int] = {
-            "distcache.request_id": self.name,
-            "distcache.cache_status": cache_status(self.head.decision),
-            "http.response.status_code": self.status,
-            "http.response.body.size": self.sent,
-        }
-        # What the client did wrong is no error of the server's (OpenTelemetry, HTTP spans).
-        failed = problem is not None and self.status >= 500
-        span.end(attributes, problem.message if failed and problem is not None else "")
-
-
-class _Lines:
-    """What was said of requests like this one. The wire hands out the same object for the same
-    common head, and the core for the same answer: they are known by that, and held on to."""
-
-    def __init__(self) -> None:
-        self._known: Memo[tuple[int, int, int, int, str | None], _Said] = Memo(HEADS)
-
-    def of(self, line: Line) -> log.Answered:
-        key = (id(line.request), id(line.head), line.status, line.sent, line.who)
-        known = self._known.get(key)
-        if known is None:
-            known = _Said(line.request, line.head, _answered(line))
-            if common(line.request.target, line.request.headers):
-                self._known.put(key, known)
-        return known.answered
-
-
-@frozen(eq=False)
-class _Said:
-    request: Request
-    head: AnswerHead | None
-    answered: log.Answered
-
-
-def _answered(line: Line) -> log.Answered:
-    request, head = line.request, line.head
-    return log.answered(
-        method=request.method.decode("latin-1"),
-        target=request.target.decode("latin-1"),
-        status=line.status,
-        sent=line.sent,
-        user=line.who,
-        agent=only(request.headers, b"user-agent"),
-        cache=None if head is None else cache_status(head.decision),
-    )
-
-
-_lines = _Lines()

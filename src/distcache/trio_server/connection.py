@@ -25,6 +25,7 @@ class Connection:
         self._idle: trio.CancelScope | None = None
         self._waiting: trio.CancelScope | None = None
         self._begun = False
+        self._retired = False
 
     async def run(self) -> None:
         """Until either side has had enough; closes the socket."""
@@ -40,6 +41,7 @@ class Connection:
     def retire(self) -> None:
         """End it if it waits for a first byte; an answer under way is its last anyway."""
         if (self._dialogue.idle or not self._begun) and self._idle is not None:
+            self._retired = True
             self._idle.cancel()
 
     async def _begin(self) -> bool:
@@ -77,15 +79,36 @@ class Connection:
             self._dialogue.lost(error)
 
     async def _listen(self) -> bool:
-        with trio.CancelScope(deadline=self._dialogue.deadline) as self._idle:
-            # A client that is always quick with its next request must not keep the loop.
-            await trio.lowlevel.checkpoint()
-            data = await self._transport.read()
-        scope, self._idle = self._idle, None
-        if scope.cancelled_caught:
-            return False
-        self._dialogue.receive(data)
+        dialogue = self._dialogue
+        while True:
+            with trio.CancelScope(deadline=dialogue.deadline) as self._idle:
+                # A client that is always quick with its next request must not keep the loop.
+                await trio.lowlevel.checkpoint()
+                rest = await self._give()
+            scope, self._idle = self._idle, None
+            if not scope.cancelled_caught:
+                break
+            # The scope's deadline is that of the first request that was waited for in it.
+            if self._retired or trio.current_time() >= dialogue.deadline:
+                return False
+        await self._transport.write(rest)
         return True
+
+    async def _give(self) -> bytes | memoryview:
+        """Answers for as long as they are there at once; what is left to write of the last one.
+        Cancelling loses nothing. GoneError."""
+        dialogue, transport = self._dialogue, self._transport
+        while True:
+            data = await transport.read()
+            answer = dialogue.at_once(data)
+            if answer is None:
+                dialogue.receive(data)
+                return b""
+            rest = transport.begin(answer)
+            if rest or self._service.draining:
+                return rest
+            dialogue.step()
+            await transport.readable()
 
     async def _wait(self) -> None:
         with trio.CancelScope() as self._waiting:

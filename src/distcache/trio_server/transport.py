@@ -16,6 +16,7 @@ class Transport:
     def __init__(self, sock: socket.socket, patience: float) -> None:
         sock.setblocking(False)
         self._socket = sock
+        self._fd = sock.fileno()
         self._patience = patience
 
     async def shake_hands(self) -> str | None:
@@ -35,10 +36,19 @@ class Transport:
         """What is there; waits for the first of it. Empty: the client sends no more. GoneError:
         it is gone. Cancelling loses nothing."""
         while (data := sockets.receive(self._socket)) is None:
-            await trio.lowlevel.wait_readable(self._socket)
+            await trio.lowlevel.wait_readable(self._fd)
         return data
 
-    async def write(self, data: bytes, *, more: bool = False) -> None:
+    async def readable(self) -> None:
+        """Something has come; others have had their turn meanwhile."""
+        await trio.lowlevel.wait_readable(self._fd)
+
+    def begin(self, data: bytes) -> bytes | memoryview:
+        """Write it as far as there is room: the rest. GoneError."""
+        count = sockets.send(self._socket, data)
+        return b"" if count == len(data) else memoryview(data)[count:]
+
+    async def write(self, data: bytes | memoryview, *, more: bool = False) -> None:
         """All of it. `more` follows at once: they may leave together. GoneError."""
         view = memoryview(data)
         while view:

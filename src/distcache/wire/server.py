@@ -98,6 +98,18 @@ class ServerWire:
         return bool(self._input) or self._eof or self._plain is None
 
     @property
+    def between(self) -> bool:
+        """Nothing is under way, and no byte of what comes next is here: a request and its answer
+        may go by without this being told, but for `skip`."""
+        lane = self._plain
+        done = lane is None or lane.complete
+        return done and self._clean and not self._input and not self._eof
+
+    def skip(self) -> None:
+        """A whole request, and its answer, have gone by."""
+        self._first = False
+
+    @property
     def reusable(self) -> bool:
         """Both messages are complete and the connection may carry another request."""
         if self._plain is not None:

@@ -1,0 +1,152 @@
+"""Requests that are complete hits, answered without a dialogue's steps: bytes to bytes.
+
+The request's head is one that h11 has taken whole before, its pull one that the core answers from
+the store alone, the body small and in an open file. The core decides each time, and the gate where
+anything but the asking counts. All else is left to the dialogue, which would give the same bytes
+and lines of the log: a property that the tests hold (tests/driver/test_shortcut.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, frozen
+
+from ..access import Allowed, Gate
+from ..core.pull import Pull
+from ..wire import plain
+from ..wire.memo import HEADS, Memo
+from .reading import Reading, Routes
+from .telling import Line
+
+if TYPE_CHECKING:
+    from ..core.hits import Hit
+    from ..wire.plain import Request
+    from .service import Service
+
+SMALL = 64 * 1024
+"""Bytes of body that are copied through memory, so that they leave with the head."""
+
+KEPT = 8 * 1024
+"""Bytes of a whole answer that is kept for as long as its second lasts: most manifests."""
+
+
+@frozen(eq=False)
+class Given:
+    """One answer, as it is for one second: `sent` bytes of it are body. `who` is told it."""
+
+    request: Request
+    pull: Pull
+    who: str | None
+    id: str
+    hit: Hit
+    second: int
+    answer: bytes
+    sent: int
+
+    def line(self, begun: float, service: Service) -> Line:
+        """What will be said of it; `begun` by perf_counter."""
+        head = self.hit.head
+        return Line(
+            self.request,
+            self.pull,
+            self.who,
+            given=self.id,
+            head=head,
+            status=head.status,
+            sent=self.sent,
+            silent=service.silent,
+            begun=begun,
+        )
+
+
+@define(eq=False)
+class _Ready:
+    """What is known of one head. With this `gate` nobody has to be judged again."""
+
+    reading: Reading
+    router: Routes
+    pull: Pull
+    gate: Gate | None = None
+    who: str | None = None
+    given: Given | None = None
+
+
+class Shortcut:
+    """Of one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._known: Memo[int, _Ready] = Memo(HEADS)
+        self._now = service.driver.clock.now
+        self._whole = service.driver.whole
+
+    def find(self, data: bytes, subject: str | None) -> Given | None:
+        """The answer to `data`, from a client with a certificate of `subject`; its pull counts as
+        answered. None: nothing has happened."""
+        request = plain.exactly(data)
+        if request is None:
+            return None
+        service = self._service
+        ready = self._known.get(id(request))
+        if ready is None or ready.router is not service.router:
+            ready = self._prepare(request)
+            if ready is None:
+                return None
+        now = self._now()
+        judged = service.gate is ready.gate and subject is None
+        if not judged and not self._passes(ready, subject, now):
+            return None
+        hit = self._whole(ready.pull, now)
+        if hit is None:
+            return None
+        given, second = ready.given, int(now)
+        if (
+            given is not None
+            and given.hit is hit
+            and given.second == second
+            and given.who == ready.who
+        ):
+            return given
+        return self._render(ready, hit, now)
+
+    def _prepare(self, request: Request) -> _Ready | None:
+        service = self._service
+        reading = service.readings.of(request, service.router)
+        # Through whom it came is for upstream to hear.
+        if reading.circle or reading.via or not isinstance(reading.routed, Pull):
+            return None
+        ready = _Ready(reading, service.router, reading.routed)
+        self._known.put(id(request), ready)
+        return ready
+
+    def _passes(self, ready: _Ready, subject: str | None, now: float) -> bool:
+        gate, reading = self._service.gate, ready.reading
+        verdict = gate.judge(reading.login, reading.touches, subject, now)
+        if not isinstance(verdict, Allowed):
+            return False
+        ready.who = verdict.who
+        ready.gate = None if gate.wants_login or subject is not None else gate
+        return True
+
+    def _render(self, ready: _Ready, hit: Hit, now: float) -> Given | None:
+        """None: not all of it is at hand."""
+        body, span = b"", hit.span
+        if span is not None:
+            if span.stop - span.start > SMALL:
+                return None
+            found = self._service.driver.read(hit.digest, span)
+            if found is None:
+                return None
+            body = found
+        request, reading = ready.reading.request, ready.reading
+        lane = plain.Lane(request, b"")
+        start = lane.answer(hit.head, ready.pull, now)
+        if start is None:
+            return None
+        lane.sent(len(body))
+        lane.finish()
+        whole = start + body if body else start
+        given = Given(request, ready.pull, ready.who, reading.id, hit, int(now), whole, len(body))
+        ready.given = given if len(whole) <= KEPT else None
+        return given
