@@ -6,8 +6,8 @@ import pytest
 
 from distcache.core import hits
 from distcache.core.cache import Cache
-from distcache.core.effects import Effect
-from distcache.core.events import Event
+from distcache.core.effects import Effect, Finish, Respond, SendBody, Stored
+from distcache.core.events import BodySent, Event, PullRequested
 
 from .explore import explore
 from .scene import FAULTS, STORE, Bound
@@ -36,11 +36,28 @@ def test_both_ways_do_the_same_everywhere(name: str, monkeypatch: pytest.MonkeyP
         decided = handle(other, event, now)
         monkeypatch.setattr(hits, "again", counted)
         monkeypatch.setattr(hits, "done", done)
+        if isinstance(event, PullRequested):
+            at_once(cache.fork(), cache.fork(), event, now)
         effects = handle(cache, event, now)
         assert effects == decided
         assert cache.fingerprint(now) == other.fingerprint(now)
         assert cache.next_deadline() == other.next_deadline()
         return effects
+
+    def at_once(cache: Cache, other: Cache, event: PullRequested, now: float) -> None:
+        hit = cache.whole(event.pull, now)
+        if hit is not None:
+            match handle(other, event, now):
+                case [Respond(head=head), Finish()]:
+                    assert hit.span is None
+                case [Respond(head=head), SendBody(source=Stored(digest), span=span)]:
+                    assert (hit.digest, hit.span) == (digest, span)
+                    assert handle(other, BodySent(event.exchange, span.stop), now) == [
+                        Finish(event.exchange)
+                    ]
+            assert hit.head == head
+        assert cache.fingerprint(now) == (other if hit else cache).fingerprint(now)
+        assert cache.next_deadline() == other.next_deadline()
 
     def counted(*arguments: object) -> list[Effect] | None:
         found = again(*arguments)  # type: ignore[arg-type]
