@@ -14,7 +14,6 @@ from .listening import Crowd
 from .reading import Readings, Routes
 from .shortcut import Shortcut
 from .telling import OnDecision
-from .tracing import Tracing
 
 
 @define(eq=False)
