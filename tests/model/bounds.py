@@ -159,28 +159,20 @@ SMALL = {
 """Together they see everything that `sometimes` asks for."""
 
 
-def _more(bound: Bound, **more: int) -> Bound:
-    return evolve(bound, **{name: getattr(bound, name) + n for name, n in more.items()})
+def _larger(bound: Bound) -> Bound:
+    """A client and a pull more, and where there are faults, wishes or pauses one more of each."""
+    budgets = ("faults", "wishes", "pauses")
+    more = {name: getattr(bound, name) + 1 for name in budgets if getattr(bound, name)}
+    return evolve(bound, clients=bound.clients + 1, starts=bound.starts + 1, **more)
 
 
 LARGE = {
-    **{f"{name} + client": _more(b, starts=1, clients=1) for name, b in SMALL.items()},
-    **{f"{name} + fault": _more(b, faults=1) for name, b in SMALL.items() if b.faults},
-    "one blob + client, fault, wake, leaver": _more(
-        SMALL["one blob, leavers and a broken network"],
-        starts=1,
-        clients=1,
-        faults=1,
-        wakes=1,
-        closes=1,
+    **{f"{name} +": _larger(bound) for name, bound in SMALL.items()},
+    "one blob, leavers and a broken network ++": evolve(
+        _larger(_larger(SMALL["one blob, leavers and a broken network"])), closes=2, wakes=3
     ),
-    "a range, a failing store + all": _more(
-        SMALL["a range, no length, a failing store"],
-        starts=2,
-        clients=2,
-        faults=2,
-        wakes=1,
-        closes=1,
+    "a range, no length, a failing store ++": evolve(
+        _larger(_larger(SMALL["a range, no length, a failing store"])), closes=1, wakes=2
     ),
 }
-"""As the small ones, with a client and a pull more, or with a fault more."""
+"""As the small ones, with more of what they have."""

@@ -1,7 +1,8 @@
 """Breadth-first exploration of the World: every state within a bound, each promise checked.
 
 `python -m tests.model.explore` walks the large bounds, one process a processor, and prints the
-table. A counterexample is the shortest there is, printed as a script that runs.
+table; `--states` and `--seconds` say how far. A counterexample is the shortest there is, printed
+as a script that runs.
 
 What is checked: in each transition every promise of every effect (`promises`); in each state the
 core's invariants, and that it can come to rest with every exchange ended. For that each state
@@ -19,7 +20,9 @@ that two different ones were taken for one is about n² / 2⁶⁵, for a million
 
 from __future__ import annotations
 
+import argparse
 import gc
+import math
 import os
 import sys
 import time
@@ -56,14 +59,15 @@ class Result:
     complete: bool
 
 
-def explore(bound: Bound, limit: int = 10_000_000) -> Result:
-    """All states within `bound`, or the first `limit` of them."""
+def explore(bound: Bound, limit: int = 10_000_000, until: float = math.inf) -> Result:
+    """All states within `bound`, or the first `limit` of them, or as many as are met before the
+    clock (`time.monotonic`) says `until`."""
     walk = _Walk(bound)
     collecting = gc.isenabled()
     gc.disable()  # states make no cycles, and looking for some takes longer than the walk
     try:
         with walk.sightings.of_tables():
-            return walk.all(limit)
+            return walk.all(limit, until)
     finally:
         if collecting:
             gc.enable()
@@ -92,13 +96,13 @@ class _Walk:
         self._known: dict[int, int] = {}
         self._resting: set[int] = set()
 
-    def all(self, limit: int) -> Result:
+    def all(self, limit: int, until: float) -> Result:
         began = time.perf_counter()
         first = World(self._bound, self.sightings)
         self._known[hash(key(first))] = 0
         queue: deque[tuple[int, World]] = deque([(0, first)])
         transitions = 0
-        while queue and len(self._known) < limit:
+        while queue and len(self._known) < limit and time.monotonic() < until:
             index, world = queue.popleft()
             transitions += self._expand(index, world, queue)
         for index, world in queue:
@@ -171,18 +175,22 @@ class _Walk:
         )
 
 
-LIMIT = 400_000
-"""States of a large bound; it is cut there, in breadth."""
+STATES = 100_000
+SECONDS = 720.0
+"""What a large bound may cost, and all of them together before what is left is only settled."""
 
 
-def walk_all(bounds: Mapping[str, Bound], processes: int) -> int:
-    """Print the table, a line as soon as its bound is done, and the counterexamples: how many."""
+def walk_all(
+    bounds: Mapping[str, Bound], processes: int, limit: int = STATES, seconds: float = SECONDS
+) -> int:
+    """Print the table, a line as soon as its bound is done, and the counterexamples: how many.
+    `limit` cuts each bound in breadth, `seconds` all of them."""
     print(f"{'bound':45} {'states':>8} {'transitions':>11} {'depth':>5} {'s':>6} {'states/s':>8}")
-    began = time.perf_counter()
-    states = transitions = broken = 0
+    began, until = time.perf_counter(), time.monotonic() + seconds
+    states = transitions = broken = cut = 0
     seen = Sightings()
     with ProcessPoolExecutor(processes, max_tasks_per_child=1) as pool:
-        jobs = {pool.submit(explore, bound, LIMIT): name for name, bound in bounds.items()}
+        jobs = {pool.submit(explore, b, limit, until): name for name, b in bounds.items()}
         for job in as_completed(jobs):
             try:
                 r = job.result()
@@ -192,10 +200,12 @@ def walk_all(bounds: Mapping[str, Bound], processes: int) -> int:
                 continue
             states += r.states
             transitions += r.transitions
+            cut += not r.complete
             seen.add(r.sightings)
-            cut = "" if r.complete else "  cut: all to the depth before the last"
-            _row(jobs[job], r.states, r.transitions, str(r.depth), r.seconds, cut)
+            note = "" if r.complete else "  cut: whole to the depth before the last"
+            _row(jobs[job], r.states, r.transitions, str(r.depth), r.seconds, note)
     _row(f"all, {processes} processes", states, transitions, "", time.perf_counter() - began)
+    print(f"{len(bounds)} bounds: {broken} broken, {cut} cut at {limit} states or {seconds:.0f} s")
     print(f"{len(seen.effects)} effects, {len(seen.cells)} cells, {len(seen.decisions)} decisions")
     return broken
 
@@ -209,7 +219,12 @@ def _row(
 
 
 def main() -> int:
-    return 1 if walk_all(LARGE, os.cpu_count() or 1) else 0
+    parser = argparse.ArgumentParser(prog="explore", description="walk the large bounds")
+    parser.add_argument("--states", type=int, default=STATES, help="of a bound, at most")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="for all, about")
+    chosen = parser.parse_args()
+    processes = os.cpu_count() or 1
+    return 1 if walk_all(LARGE, processes, chosen.states, chosen.seconds) else 0
 
 
 if __name__ == "__main__":

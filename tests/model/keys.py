@@ -58,6 +58,8 @@ def key(world: World, *, budgets: bool = True) -> Hashable:
 def _times(world: World) -> Hashable:
     """What promises about time look at."""
     now = world.now
+    if not (world.words or world.agreed or world.ill or world.limited_until or world.absolute):
+        return None
     return (
         tuple(sorted((d, round(now - at, 3)) for d, at in world.words.items())),
         tuple(sorted((r.authority or "", round(now - at, 3)) for r, at in world.agreed.items())),

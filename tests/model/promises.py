@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from distcache.core import effects as fx
 from distcache.core import events as ev
-from distcache.core import listings
 from distcache.core.oci import Content, Digest, TagRef, TagsRef
 from distcache.core.pull import ByDigest, Method, Ping
 
@@ -26,7 +25,6 @@ from .scene import (
     SIZES,
     TAG,
     A,
-    L,
     challenge,
     origin,
     token,
@@ -38,6 +36,13 @@ if TYPE_CHECKING:
 REMEMBERED, STRETCH = 300.0, 300.0
 """Seconds that a client's own authority is good for without upstream's word, and that a tag is
 not asked about while little is left of the quota."""
+
+LISTS = {
+    "tags": (("latest", "other"), False),
+    "few-tags": (("latest",), True),
+    "last-tags": (("other",), False),
+}
+"""What each pull of a list is answered with, and whether more follows."""
 
 
 def respond(world: World, client: Client, head: fx.AnswerHead, number: int) -> Promise:
@@ -109,9 +114,7 @@ def _refused(world: World, client: Client, head: fx.AnswerHead) -> None:
 
 def _listed(client: Client, head: fx.AnswerHead) -> None:
     """The page that was asked for, of the whole list."""
-    whole = DOCUMENTS[L].tags
-    assert whole is not None
-    if (head.tags, head.more) != listings.part(whole, PULLS[client.pull].page):
+    if (head.tags, head.more) != LISTS[client.pull]:
         raise BrokenPromise(f"not the page of the list: {head}")
 
 

@@ -8,15 +8,21 @@ import pytest
 from attrs import evolve
 
 from distcache.core import (
+    acceptance,
+    authorities,
     blobs,
     cache,
     calls,
     decide,
+    eviction,
     exchanges,
     fills,
     freshness,
     grants,
     listings,
+    mirrors,
+    operations,
+    quota,
     ranges,
     tags,
 )
@@ -24,7 +30,9 @@ from distcache.core.effects import DiscardSpool, Spool
 from distcache.core.fills import Fill
 from distcache.core.problems import Failure
 from distcache.core.state import State
+from distcache.core.tokens import TokenKey
 
+from .bounds import SMALL
 from .explore import Counterexample, explore
 from .scene import NETWORK, REDIRECTS, Bound
 
@@ -34,6 +42,7 @@ _on_ended, _on_answer, _wake = fills.on_ended, fills.on_answer, State.wake
 _redirected, _tag_failed, _cut = calls._redirected, tags.on_failed, fills.cut
 _sent, _right, _tag_journal = exchanges.sent, fills._right, tags._journal
 _finish, _begun = calls.finish, listings.begun
+_choose, _send, _accepted = calls._choose, calls._send, acceptance.Accepted
 
 
 def _any_digest(state: Any, key: Any, digest: Any, document: Any, now: Any) -> Any:
@@ -93,6 +102,18 @@ def _forgets_the_spool(state: Any, reference: Any) -> None:
     _finish(state, reference)
 
 
+def _any_basic(state: Any, call: Any, head: Any) -> Any:
+    return _choose(state, evolve(call, mirror=None), head)
+
+
+def _to_a_mirror(state: Any, owner: Any, call: Any, now: Any) -> Any:
+    return _send(state, owner, evolve(call, mirror=0), now)
+
+
+def _never_over(authorization: Any, until: Any, expires: Any, over: Any) -> Any:
+    return _accepted(authorization, until, expires)
+
+
 def _silent(*_: Any) -> None:
     return None
 
@@ -145,6 +166,32 @@ MUTANTS: dict[str, Mutant] = {
     "who reads the store stays in the fill": (
         exchanges, "release", _silent, Bound(
             ("tag",), max_size=2, moves=1, starts=3, clients=3, kinds=("delete",))),
+    "a mirror that fails is asked again at once": (
+        mirrors, "failed", _silent, SMALL["a mirror that fails again"]),
+    "a mirror's word is the last": (
+        calls, "_next", lambda state, owner, failure, now: failure, SMALL["a mirror that fails"]),
+    "a mirror is shown the password": (
+        calls, "_choose", _any_basic, SMALL["a mirror, and a password"]),
+    "one token for upstream and its mirrors": (
+        calls, "TokenKey", lambda upstream, challenge, mirror: TokenKey(upstream, challenge),
+        SMALL["a mirror, and tokens"]),
+    "a mirror is asked with a client's own authority": (
+        calls, "_send", _to_a_mirror, Bound(("alice-blob",), mirrors=1, faults=0)),
+    "an authority is good for ever": (
+        authorities, "expire", _silent, SMALL["whoever may, for a while"]),
+    "what one client may have any may": (
+        grants, "granted", lambda *_: True, SMALL["whoever may"]),
+    "a client's own authority follows a redirect": (
+        calls, "_redirected", _authorization_follows, Bound(("alice-blob",), kinds=("abroad",))),
+    "a token is remembered past its end": (
+        authorities, "Accepted", _never_over, SMALL["accepted for a while"]),
+    "a pin keeps nothing": (eviction, "kept", lambda *_: False, SMALL["pinned"]),
+    "upstream is spared for ever": (quota, "spares", lambda *_: True, SMALL["little is left"]),
+    "what is forgotten is granted still": (operations, "_revoke", _silent, SMALL["forgotten"]),
+    "what is old is good on any error": (
+        freshness, "usable_on_error", lambda *_: True, SMALL["no older than that"]),
+    "every page is the first": (
+        listings, "part", lambda names, page: (names[:1], True), SMALL["pages of a list"]),
     "shutting down lets new pulls in": (
         State, "draining", property(lambda _: False, _silent), Bound(("blob",), drains=1)),
 }  # fmt: skip

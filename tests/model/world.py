@@ -365,7 +365,7 @@ class World:
         elif what == "end":
             self._end(fetch, sim)
         elif what == "head":
-            self._head(fetch, sim, upstream.honest(sim.request, self.bound, self.tag, self.now))
+            self._head(fetch, sim, upstream.honest(sim.request, self.bound, self.tag))
         else:
             self.left["faults"] -= 1
             if what == "corrupt":

@@ -26,6 +26,12 @@ def authorization(state: State, repository: Repository) -> Secret | None:
     return None if accepted is None else accepted.authorization
 
 
+def over(state: State, repository: Repository) -> bool:
+    """Whether its authority is past its own end: each pull needs upstream's word."""
+    accepted = state.authorities.get(repository.authority or "")
+    return accepted is not None and accepted.over
+
+
 def accept(state: State, repository: Repository, what: Content | Reference) -> bool:
     """Upstream gave or confirmed it; False: it no longer counts."""
     name = repository.authority or ""

@@ -6,6 +6,7 @@ and metrics show.
 """
 
 from . import (
+    acceptance,
     blobs,
     conditions,
     exchanges,
@@ -135,6 +136,7 @@ def _may(state: State, x: Exchange, repository: Repository, content: Content) ->
     # Of a transfer that upstream has not answered yet only itself may be served.
     said = fill is not None and (fill.status is not None or blobs.stored(state, content) is None)
     granted = said and fill is not None and repository in fill.granted
+    granted = granted and not acceptance.over(state, repository)
     return granted or grants.granted(state, repository, content)
 
 
