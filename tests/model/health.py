@@ -15,6 +15,7 @@ from distcache.core.config import Limits
 from distcache.core.oci import Content, Kind, TagRef
 
 from .clients import BrokenPromise, Client, wish
+from .scene import A, challenge
 
 if TYPE_CHECKING:
     from .world import World
@@ -62,6 +63,8 @@ def asks(
 
 def is_asked(world: World, client: Client) -> bool:
     """Whether upstream itself is being asked for it already."""
+    if challenge(A) in world.tokens.values():
+        return True
     requests = [sim.request for sim in world.fetches.values()]
     return any(r.mirror is None and _concerns(client, r) for r in requests)
 
