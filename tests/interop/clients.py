@@ -194,15 +194,18 @@ class Ctr:
     def pull(self, cache: CacheServer, repository: str) -> frozenset[str]:
         return self.pull_mirrored(cache, "docker.io", repository)
 
-    def pull_mirrored(self, cache: CacheServer, host: str, repository: str) -> frozenset[str]:
-        """From registry `host`, whose mirror the cache is."""
+    def pull_mirrored(
+        self, cache: CacheServer, host: str, repository: str, login: str | None = None
+    ) -> frozenset[str]:
+        """From registry `host`, whose mirror the cache is; `login` as for `pull_as`."""
         hosts = self.directory / "certs.d"
         (hosts / host).mkdir(parents=True, exist_ok=True)
         (hosts / host / "hosts.toml").write_text(
             f'server = "https://{host}"\n'
             f'[host."http://{cache.address}"]\ncapabilities = ["pull", "resolve"]\n'
         )
-        return self._pull(f"{host}/{repository}:latest", "--hosts-dir", str(hosts))
+        who = [] if login is None else ["--user", login]
+        return self._pull(f"{host}/{repository}:latest", "--hosts-dir", str(hosts), *who)
 
     def pull_as(self, cache: CacheServer, repository: str, login: str | None) -> frozenset[str]:
         who = [] if login is None else ["--user", login]

@@ -62,6 +62,35 @@ def test_three_registries_at_once_each_with_its_own_login(
     assert schemes["tokens.example"] == {"", "Bearer"}
 
 
+def test_a_private_registry_beside_public_ones_is_for_its_own_users(
+    catalog: Catalog, ctr: Ctr, skopeo: Skopeo, upstreams: Upstreams, caches: Caches
+) -> None:
+    """Its content is held, and the same bytes are others' to have under other names."""
+    found = {host: upstreams(mode).proxy for host, mode in MODES.items()}
+    remote = found["tokens.example"]["remoteurl"]
+    found["tokens.example"] = {"remoteurl": remote, "passthrough": True}
+    cache = caches({"upstreams": found})
+    manifest = catalog.images[REPOSITORY]
+    ctr.forget()
+    pulled = ctr.pull_mirrored(cache, "tokens.example", REPOSITORY, LOGIN)
+    assert pulled == ctr.expected(manifest)
+    for host in ("docker.io", "passwords.example"):
+        skopeo.forget()
+        path = REPOSITORY if host == "docker.io" else f"{host}/{REPOSITORY}"
+        assert skopeo.pull(cache, path) == skopeo.expected(manifest)
+    ctr.forget()
+    for login in (None, f"{USER}:wrong"):
+        with pytest.raises(ClientError):
+            ctr.pull_mirrored(cache, "tokens.example", REPOSITORY, login)
+    digests = [f"blobs/{blob.digest}" for blob in manifest.blobs]
+    for resource in (*digests, "manifests/latest", f"manifests/{manifest.digest}", "tags/list"):
+        path = f"/v2/{REPOSITORY}/{resource}"
+        assert ask(cache.port, f"{path}?ns=docker.io").status == 200
+        refusal = ask(cache.port, f"{path}?ns=tokens.example")
+        assert refusal.status == 401
+        assert refusal.headers["www-authenticate"].startswith("Bearer realm=")
+
+
 def test_what_one_registry_has_is_not_there_under_anothers_name(
     three: tuple[CacheServer, dict[str, Upstream]], catalog: Catalog, skopeo: Skopeo
 ) -> None:
