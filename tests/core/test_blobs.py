@@ -11,6 +11,7 @@ from tests.core.content import (
     INDEX,
     LATEST,
     LAYER,
+    OTHER,
     SETTINGS,
     START,
     Item,
@@ -145,6 +146,35 @@ def test_what_cannot_be_deleted_is_as_good_as_used_just_now() -> None:
     assert client.status is None, "its grants are gone"
     s.fetch.offers(LAYER)
     assert client.source == Stored(LAYER.digest)
+
+
+def test_what_cannot_be_deleted_while_fetched_again_waits_for_upstream_s_word() -> None:
+    s = scenario(config(ttl=10.0), held(LAYER))
+    s.passes(10.0)
+    early = s.get(LAYER.under(OTHER))
+    s.cannot_delete()
+    late = s.get(LAYER.under(OTHER))
+    assert (early.status, late.status) == (None, None), "stored, but not granted to that one"
+    for transfer in s.fetches:
+        transfer.answers(404)
+    assert (early.status, late.status) == (404, 404)
+
+
+def test_what_cannot_be_deleted_while_fetched_again_is_read_to_its_end() -> None:
+    s = scenario(config(ttl=10.0), held(LAYER))
+    s.passes(10.0)
+    client = s.get(BLOB, chunked=False)
+    again = s.fetch
+    again.answers(200)
+    assert client.status is None, "its client has to be told a length"
+    s.cannot_delete()
+    s.get(BLOB).takes_all()
+    again.brings(LAYER.size)
+    again.ends(LAYER.digest)
+    s.stores()
+    client.takes_all()
+    assert client.end == "finished"
+    assert s.get(BLOB).source == Stored(LAYER.digest)
 
 
 def test_a_manifest_that_cannot_be_deleted_names_its_blobs_again() -> None:
