@@ -11,6 +11,7 @@ import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter
 
 from rich.console import Console
 
@@ -36,7 +37,9 @@ def main() -> int:
     if not console.is_terminal:
         console.width = 132
     rows, subjects = wanted_rows(options.rows), wanted_subjects(options.only)
+    took: dict[str, float] = {}
     facts = {
+        "seconds": took,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "rounds": options.rounds,
         "quick": options.quick,
@@ -52,15 +55,30 @@ def main() -> int:
             row.stock(shelf)
         origin = stack.enter_context(serving(shelf, place / "nginx"))
         lab = Lab(place, shelf, origin, subjects, options.rounds, options.quick, console.print)
+        output = options.output or default_output(options)
         for row in rows:
             console.print(f"[bold]row {row.number}[/]: {row.title}")
-            row.run(lab)
+            took[str(row.number)] = run(row, lab, console)
+            if output and any(lab.results.samples.values()):
+                # After each: what is measured stays when a later row hangs or is cut off.
+                report.write(lab.results, subjects, facts, output)
     report.table(lab.results, subjects, console)
     console.print(report.summary(lab.results, subjects))
-    if output := options.output or default_output(options):
-        report.write(lab.results, subjects, facts, output)
+    console.print("seconds by row: " + ", ".join(f"{n}: {s:.0f}" for n, s in took.items()))
+    if output:
         console.print(f"written: {output}/results.json, .md, .png", highlight=False)
     return int(not any(lab.results.samples.values()))
+
+
+def run(row: Row, lab: Lab, console: Console) -> float:
+    """Seconds that it took; a row that breaks costs its own figures, not the others'."""
+    begun = perf_counter()
+    try:
+        row.run(lab)
+    except Exception:
+        console.print_exception()
+        console.print(f"[bold]row {row.number} broke off[/]")
+    return round(perf_counter() - begun, 1)
 
 
 def parse_arguments() -> argparse.Namespace:
