@@ -58,13 +58,13 @@ def main() -> int:
         output = options.output or default_output(options)
         for row in rows:
             console.print(f"[bold]row {row.number}[/]: {row.title}")
-            took[str(row.number)] = run(row, lab, console)
+            took[f"seconds of row {row.number}"] = run(row, lab, console)
             if output and any(lab.results.samples.values()):
                 # After each: what is measured stays when a later row hangs or is cut off.
                 report.write(lab.results, subjects, facts, output)
     report.table(lab.results, subjects, console)
     console.print(report.summary(lab.results, subjects))
-    console.print("seconds by row: " + ", ".join(f"{n}: {s:.0f}" for n, s in took.items()))
+    console.print(", ".join(f"{name}: {seconds:.0f}" for name, seconds in took.items()))
     if output:
         console.print(f"written: {output}/results.json, .md, .png", highlight=False)
     return int(not any(lab.results.samples.values()))
