@@ -264,6 +264,22 @@ def test_a_login_that_is_found_elsewhere_is_shown_to_upstream(
     assert "secret" not in caplog.text
 
 
+def test_a_password_that_changes_in_its_file_is_shown_from_then_on(
+    benches: Benches, tmp_path: Path
+) -> None:
+    core = Config({"up": Treatment(basic=True)}, limits=Limits())
+    with benches(sources={"up": from_a_file(tmp_path)}, core=core) as b:
+        for number, password in enumerate(("secret", "a longer one")):
+            (tmp_path / "password").write_text(password)
+            login = Credentials("user", password).basic()
+            right = only_for(login, up.whole(SMALL), up.status(401, REALM))
+            path = b.upstream.blob(f"a/{number}", SMALL, right)
+            # A file is looked at once a second.
+            while (answer := b.get(path)).status == 401:
+                pass
+            assert answer.body == SMALL
+
+
 def test_without_its_login_upstream_is_not_asked_for_what_needs_one(
     benches: Benches, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
