@@ -220,9 +220,9 @@ def test_what_ends_for_one_goes_on_for_another() -> None:
 
 def test_no_more_are_remembered_than_the_bound() -> None:
     s = stored_by_alice()
-    for number in range(3):
+    for name in ("_last", "_first", "_middle"):
         s.passes(1.0)
-        pull(s, Authority(f"n{number}", Secret("Bearer x")))
+        pull(s, Authority(name, Secret("Bearer x")))
         s.fetches[-1].answers(404)
     assert pull(s, ALICE).status is None, "the oldest made room"
 

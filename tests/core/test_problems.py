@@ -6,7 +6,17 @@ from distcache.core import problems
 from distcache.core.effects import Code, Problem
 from distcache.core.events import Cause
 from distcache.core.oci import Content, Kind, Reference
-from distcache.core.problems import Failure, problem
+from distcache.core.problems import (
+    INCOMPLETE,
+    NO_TOKEN,
+    NOT_A_DOCUMENT,
+    SHORT,
+    UNKEPT,
+    WRONG_DIGEST,
+    WRONG_RANGE,
+    Failure,
+    problem,
+)
 from tests.core.content import APP, IMAGE, LATEST, LAYER, REFERRERS, TAGS
 
 UNAVAILABLE = Code.UNAVAILABLE
@@ -118,3 +128,27 @@ def test_what_is_of_our_own_making_is_503() -> None:
     assert (problems.DRAINING.status, problems.DRAINING.code) == (503, UNAVAILABLE)
     assert problems.DRAINING.retry_after
     assert told(problems.NOT_ASKED) == problems.OFFLINE
+
+
+FAULTS = [SHORT, WRONG_DIGEST, NOT_A_DOCUMENT, NO_TOKEN, INCOMPLETE, UNKEPT, WRONG_RANGE]
+
+
+@pytest.mark.parametrize("failure", FAULTS, ids=lambda failure: failure.fault)
+def test_what_is_wrong_with_what_upstream_sent_is_said(failure: Failure) -> None:
+    told = problem(failure, APP, LAYER.content)
+    assert told.status == 502
+    assert failure.fault
+    assert told.message == f"hub sent {failure.fault}"
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (Cause.UNREACHABLE, "cannot be reached"),
+        (Cause.REFUSED, "led to a place that this cache may not follow"),
+        (Cause.TOO_LARGE, "sent a document beyond the limit"),
+        (Cause.CUT, "broke off"),
+    ],
+)
+def test_why_upstream_could_not_be_asked_is_said(cause: Cause, words: str) -> None:
+    assert problem(Failure(cause=cause), APP, LAYER.content).message == f"hub {words}"

@@ -117,3 +117,28 @@ def test_a_tag_whose_content_is_gone_is_asked_for() -> None:
     s.fetch.answers(digest=MOVED.digest, quota=Quota(100, 0, 21600.0))
     s.fetch.answers(429, retry_after=30)
     assert (moved.status, moved.answer.descriptor) == (200, IMAGE.descriptor)
+
+
+def test_that_content_is_limited_says_nothing_about_tags() -> None:
+    s = warm(None)
+    s.get(SETTINGS.under(APP))
+    s.fetch.answers(429, retry_after=30)
+    assert s.get(LATEST).status is None
+
+
+@pytest.mark.parametrize(("status", "retry_after"), [(503, 30), (429, None)])
+def test_only_a_429_that_says_how_long_is_a_limit(status: int, retry_after: int | None) -> None:
+    s = warm(None)
+    first = s.get(LATEST)
+    s.fetch.answers(status, retry_after=retry_after)
+    assert first.decision.stale_if_error
+    assert s.get(LATEST).status is None
+
+
+def test_an_error_of_whatever_kind_ends_no_wait() -> None:
+    s = warm(None)
+    s.get(LATEST)
+    s.fetch.answers(429, retry_after=90)
+    s.get(SETTINGS.under(APP))
+    s.fetch.answers(400)
+    assert s.get(LATEST).status == 200

@@ -16,6 +16,7 @@ import importlib.abc
 import importlib.util
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -51,6 +52,10 @@ PREFIX = 300
 
 class Over(BaseException):
     """The time for exploring is."""
+
+
+_MEMORY = re.compile("_[a-z]+")
+"""How a module of the core names what it remembers."""
 
 
 @define(eq=False)
@@ -125,6 +130,7 @@ class Server:
 
     def _try(self, mutant: Mutant) -> str:
         self._put_in_place(mutant)
+        _forget()
         passing = {c for line in mutant.lines for c in self.passing.get((mutant.module, line), ())}
         own = f"test_{mutant.module}.py"
         tests = sorted(
@@ -152,6 +158,17 @@ class Server:
                 function.__code__ = code
                 done = True
         assert done, mutant.name
+
+
+def _forget() -> None:
+    """What the core remembers between calls was worked out without the mutant."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("distcache.core."):
+            for key, value in vars(module).items():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+                elif isinstance(value, dict) and _MEMORY.fullmatch(key):
+                    value.clear()
 
 
 def _bound(seconds: float) -> None:
