@@ -167,7 +167,7 @@ def _larger(bound: Bound) -> Bound:
 
 
 LARGE = {
-    **{f"{name} +": _larger(bound) for name, bound in SMALL.items()},
+    **{f"{name} +": _larger(bound) for name, bound in reversed(SMALL.items())},
     "one blob, leavers and a broken network ++": evolve(
         _larger(_larger(SMALL["one blob, leavers and a broken network"])), closes=2, wakes=3
     ),

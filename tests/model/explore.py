@@ -175,8 +175,8 @@ class _Walk:
         )
 
 
-STATES = 100_000
-SECONDS = 720.0
+STATES = 80_000
+SECONDS = 780.0
 """What a large bound may cost, and all of them together before what is left is only settled."""
 
 

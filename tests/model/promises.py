@@ -99,7 +99,9 @@ def _allowed(world: World, client: Client, head: fx.AnswerHead) -> None:
 def _refused(world: World, client: Client, head: fx.AnswerHead) -> None:
     """No error for what is held; none but upstream's own word; and it says where to log in."""
     pull = PULLS[client.pull]
-    if pull.target == TAG and head.status >= 429 and world.held is not None:
+    age = world.now - world.words.get(world.held or D1, world.now)
+    held = world.held is not None and age <= world.bound.stale_if_error
+    if pull.target == TAG and head.status >= 429 and held:
         raise BrokenPromise(f"an error although it is held: {head}")
     if head.status >= 429 and is_there(world, client):
         raise BrokenPromise(f"an error although it is stored: {head}")

@@ -634,7 +634,7 @@ class World:
     def _let_go(self, digest: Digest) -> None:
         if self.held == digest:
             self.held = None
-        if self.said == digest and self.pins:
+        if self.said == digest and self.bound.wishes:
             # The tag goes with it, and what it was is not pinned by it any more.
             self.said = None
 
