@@ -1,3 +1,4 @@
+import gc
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -269,3 +270,14 @@ def test_threads_may_store_different_digests_at_once(tmp_path: Path, store: Stor
     left = [digest for number, digest in enumerate(digests) if number % 3]
     assert {r.digest for r in inventory.records if isinstance(r, BlobStored)} == set(left)
     assert {r for r in inventory.records if isinstance(r, GrantStored)} == set(map(grant, left))
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(tmp_path: Path, running: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if running else gc.disable)()
+        open_store(tmp_path / "store").close()
+        assert gc.isenabled() == running
+    finally:
+        (gc.enable if before else gc.disable)()
