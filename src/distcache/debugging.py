@@ -73,8 +73,8 @@ class Debugging:
     def stats(self) -> Stats:
         return self._core.stats()
 
-    def images(self) -> list[Image]:
-        return self._core.images()
+    def images(self, latest: int | None = None) -> list[Image]:
+        return self._core.images(latest)
 
     def explain(self, what: Named, repository: Repository) -> Explanation:
         return self._core.explain(what, repository, self.now())

@@ -131,6 +131,19 @@ def test_images_come_in_the_order_of_their_names() -> None:
     assert [image.reference for image in s.cache.images()] == names
 
 
+def test_of_the_latest_only_so_many_come_the_last_used_first_and_held_ones_alone() -> None:
+    moved, gone = TagRef(APP, "moved"), TagRef(APP, "gone")
+    s = scenario(config(), records(WARM, held(MOVED, tag=moved)))
+    s.get(gone)
+    s.fetch.offers(manifest("not there yet", LAYER))
+    s.passes(70.0)
+    s.get(MOVED.under(APP))
+    latest, first = s.cache.images(latest=5)
+    assert [latest.reference, first.reference] == [moved, LATEST]
+    assert s.cache.images(latest=1) == [latest]
+    assert latest in s.cache.images()
+
+
 def test_what_is_known_for_one_kind_of_client_and_lists_are_no_images() -> None:
     narrow = evolve(LATEST, accept=(IMAGE.media_type,))
     known = [held(IMAGE, tag=narrow), held(listing("tags", "a"), tag=TAGS)]

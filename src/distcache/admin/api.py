@@ -25,7 +25,7 @@ class Subject(Protocol):
 
     def stats(self) -> Stats: ...
 
-    def images(self) -> list[Image]: ...
+    def images(self, latest: int | None = None) -> list[Image]: ...
 
     def explain(self, what: Pinnable, repository: Repository) -> Explanation: ...
 
@@ -111,6 +111,10 @@ class Api:
             "tags": stats.tags,
             "pins": stats.pins,
         }
+
+    def latest(self, count: int) -> list[Tree]:
+        """The images that were used last, as `images` has them."""
+        return [self._image(image) for image in self._subject.images(count)]
 
     def _images(self, said: Mapping[str, str]) -> Tree:
         """`name` narrows it down to a repository, or to an upstream."""

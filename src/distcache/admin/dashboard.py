@@ -179,13 +179,11 @@ class Dashboard:
         return _section("Most asked for", _table(head, rows, "Nothing was pulled yet."))
 
     def _images(self) -> str:
-        held = [i for i in self._api.ask("images", {})["images"] if i["used"] is not None]
-        held.sort(key=lambda image: -image["used"])
         rows = [
             f'<tr><td class="name"><a href="/?ref={escape(_quoted(i["name"]))}">'
             f'{escape(i["name"])}</a></td><td class="n">{decimal(i["size"])}</td>'
             f'<td class="n">{_ago(i["used"], self._now())}</td></tr>'
-            for i in held[:TOP]
+            for i in self._api.latest(TOP)
         ]
         head = ("image", "n:size", "n:last used")
         return _section("Last used", _table(head, rows, "Nothing is held yet."))

@@ -141,9 +141,9 @@ class Cache:
         """Sums, for metrics."""
         return operations.stats(self._state)
 
-    def images(self) -> list[Image]:
-        """Every tag that is known."""
-        return operations.images(self._state)
+    def images(self, latest: int | None = None) -> list[Image]:
+        """Every tag that is known, or so many that were used last."""
+        return operations.images(self._state, latest)
 
     def fillings(self) -> list[Filling]:
         """The transfers under way."""

@@ -4,6 +4,7 @@ Looking changes nothing. Pins are by name: what a pinned tag resolves to stays, 
 tag moves, the pin moves with it.
 """
 
+import heapq
 from collections.abc import Callable
 
 from attrs import frozen
@@ -85,34 +86,40 @@ def stats(state: State) -> Stats:
     )
 
 
-def images(state: State) -> list[Image]:
-    """Every tag that is known, in order of its name."""
-    found = []
-    for reference, tag in state.tags.items():
-        if isinstance(reference, TagRef) and not reference.accept and tag.descriptor is not None:
-            digest = tag.descriptor.content.digest
-            blob = blobs.stored(state, tag.descriptor.content)
-            members = _members(state, digest)
-            unit = set(eviction.unit(state, digest)) if blob is not None else set()
-            found.append(
-                Image(
-                    reference,
-                    tag.descriptor,
-                    tag.checked,
-                    blob is not None,
-                    sum(state.blobs[member].size for member in members),
-                    sum(state.blobs[member].size for member in unit),
-                    None if blob is None else state.used[digest],
-                    reference in state.pins,
-                )
-            )
-    return sorted(
-        found,
-        key=lambda i: (
-            i.reference.repository.upstream,
-            i.reference.repository.name,
-            i.reference.tag,
-        ),
+def images(state: State, latest: int | None = None) -> list[Image]:
+    """Every tag that is known, in order of its name; or so many of those that are held, the last
+    used first, for the price of a look at each tag."""
+    known = [
+        (reference, tag.descriptor)
+        for reference, tag in state.tags.items()
+        if isinstance(reference, TagRef) and not reference.accept and tag.descriptor is not None
+    ]
+    if latest is None:
+        known.sort(key=lambda one: _by_name(one[0]))
+    else:
+        held = [one for one in known if blobs.stored(state, one[1].content) is not None]
+        known = heapq.nlargest(latest, held, key=lambda one: state.used[one[1].content.digest])
+    return [_image(state, reference, descriptor) for reference, descriptor in known]
+
+
+def _by_name(reference: TagRef) -> tuple[str, str, str]:
+    return reference.repository.upstream, reference.repository.name, reference.tag
+
+
+def _image(state: State, reference: TagRef, descriptor: Descriptor) -> Image:
+    digest = descriptor.content.digest
+    blob = blobs.stored(state, descriptor.content)
+    members = _members(state, digest)
+    unit = set(eviction.unit(state, digest)) if blob is not None else set()
+    return Image(
+        reference,
+        descriptor,
+        state.tags[reference].checked,
+        blob is not None,
+        sum(state.blobs[member].size for member in members),
+        sum(state.blobs[member].size for member in unit),
+        None if blob is None else state.used[digest],
+        reference in state.pins,
     )
 
 

@@ -25,8 +25,8 @@ class AtRest:
     def stats(self) -> Stats:
         return self._cache.stats()
 
-    def images(self) -> list[Image]:
-        return self._cache.images()
+    def images(self, latest: int | None = None) -> list[Image]:
+        return self._cache.images(latest)
 
     def explain(self, what: Named, repository: Repository) -> Explanation:
         return self._cache.explain(what, repository, self.now())
