@@ -135,7 +135,7 @@ def test_a_client_is_said_to_be_closed_unless_the_core_is_done_with_it(rig: Rig)
 
 def test_a_fetch_that_waits_for_its_login_can_be_cancelled(rig: Rig) -> None:
     source = Asking(lambda: Known(None))
-    rig.driver.upstreams = evolve(rig.driver.upstreams, sources={"up": source})
+    rig.driver.fetches.upstreams = evolve(rig.driver.fetches.upstreams, sources={"up": source})
     rig.effects(fx.Fetch(7, evolve(REQUEST, authorization=True), FILE))
     assert rig.shell.fetches == []
     rig.effects(fx.CancelFetch(7))
@@ -147,7 +147,7 @@ def test_a_fetch_that_waits_for_its_login_can_be_cancelled(rig: Rig) -> None:
 
 def test_a_token_is_not_asked_for_without_the_login_that_it_takes(rig: Rig) -> None:
     source = Asking(lambda: Failed("the helper is not there"))
-    rig.driver.upstreams = evolve(rig.driver.upstreams, sources={"up": source})
+    rig.driver.fetches.upstreams = evolve(rig.driver.fetches.upstreams, sources={"up": source})
     challenge = ev.Challenge(True, "https://auth.example/token")
     rig.effects(fx.AcquireToken(9, "up", challenge), fx.AcquireToken(10, "up", challenge, 3))
     rig.shell.work()

@@ -54,7 +54,7 @@ class Debugging:
         self._names = Names(settings.sites, settings.default)
         self._pulls = self._hits = self._sent = self._received = 0
         service.on_decision = self._decided
-        service.driver.on_transfer = self._transferred
+        service.driver.fetches.on_transfer = self._transferred
         self.service = Service(
             service.driver, _Pages(self._site()), service.timeouts, service.time, silent=True
         )

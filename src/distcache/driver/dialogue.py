@@ -121,7 +121,7 @@ class Dialogue:
     def _await_first(self, service: Service) -> Step:
         self.idle = True
         # A pull's span begins before it is decided.
-        self._between = service.driver.tracing is None and self._wire.between
+        self._between = service.tracing is None and self._wire.between
         self.deadline = service.time() + service.timeouts.idle
         return Pause.BYTES
 
@@ -185,7 +185,7 @@ class Dialogue:
         if isinstance(routed, Reply):
             return self._reply(line, routed)
         line.pull = routed
-        line.trace(self._service.driver.tracing)
+        line.trace(self._service.tracing)
         answer = self._answer = Answering(
             routed, line, self._wire, self._service.driver, self._wake, self._answered
         )

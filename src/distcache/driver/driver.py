@@ -5,13 +5,9 @@ thread, except the jobs that it is asked to run elsewhere. An event that comes u
 another is being dealt with waits for its turn, so the core is never entered twice.
 """
 
-import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TypeVar, assert_never
-
-from attrs import evolve
 
 from .. import log, settings
 from ..core.config import Config
@@ -32,45 +28,32 @@ from ..core.effects import (
     SendBody,
     Spool,
     Stored,
-    UpstreamRequest,
 )
 from ..core.events import (
     BodySent,
-    Cause,
     ClientClosed,
     Event,
-    FetchFailed,
     PullRequested,
     SourceLost,
-    TokenRefused,
     Woke,
 )
 from ..core.inventory import BlobDropped, BlobStored, Record
-from ..core.oci import Digest, Repository, Time
+from ..core.oci import Digest, Time
 from ..core.pull import Catalog, Pull, Span
-from ..credentials import Ask, Failed, IdentityToken, Known
 from ..store import Store, StoreError
-from ..wire import challenge, upstream
-from ..wire.memo import Memo
-from ..wire.outgoing import Credentials, HttpRequest
-from .asking import FIELD, Askers, new_id
 from .clock import Clock
 from .exchange import Asker, Exchange, Send
+from .fetches import Fetches
 from .ports import Core, Shell, Upstreams
 from .sources import Blobs, OpenSpool, Source, Spools
 from .storekeeper import StoreKeeper
-from .tracing import TraceSpan, Tracing, begin_fetch
-from .transfers import TokenCall, Transfer
+from .tracing import Tracing
 
 T = TypeVar("T")
 
-CHAINS = 1024
-"""Repositories for which it is remembered through which other caches they were asked for."""
-
 
 class Driver:
-    """`name` is how it calls itself to upstreams (Via, RFC 9110 §7.6.3): what comes back to it by
-    that name goes in a circle."""
+    """One for each server. `fetches`: what it asks of upstreams; see there."""
 
     def __init__(
         self,
@@ -79,10 +62,9 @@ class Driver:
         upstreams: Upstreams,
         clock: Clock,
         shell: Shell,
+        tracing: Tracing | None = None,
     ) -> None:
-        self.upstreams = upstreams
         self.clock = clock
-        self.name = f"distcache-{secrets.token_hex(8)}"
         self.whole = core.whole
         self._core = core
         self._store = store
@@ -93,16 +75,13 @@ class Driver:
         self._armed: Time | None = None
         self._number = 0
         self._exchanges: dict[int, Exchange] = {}
-        self._transfers: dict[int, Transfer] = {}
-        self._asking: set[int] = set()
-        self._chains: Memo[Repository, str] = Memo(CHAINS)
-        self._askers = Askers()
         self._keeper = StoreKeeper(store, shell.run_job, self.feed)
         self._spools = Spools(self._keeper.close)
+        self.fetches = Fetches(
+            store, upstreams, clock, shell, self._spools, self._exchanges, self.feed, tracing
+        )
         self._blobs = Blobs()
         self._sizes: dict[Digest, int] = {}
-        self.tracing: Tracing | None = None
-        self.on_transfer: Callable[[Transfer], None] | None = None
         self.deletions = self.deleted_bytes = 0
         self.noted: Counter[str] = Counter()
         """How often the core had what to say to the operator, by its words."""
@@ -121,7 +100,7 @@ class Driver:
 
     def configure(self, config: Config, upstreams: Upstreams) -> None:
         """From now on; no upstream may be missing that there was."""
-        self.upstreams = upstreams
+        self.fetches.upstreams = upstreams
         self._core.configure(config)
 
     def feed(self, event: Event) -> None:
@@ -154,7 +133,7 @@ class Driver:
         asker's id, and through whom it came, so that a circle of several caches is seen by the
         first."""
         if asker is not None and asker.via and not isinstance(pull.target, Catalog):
-            self._chains.put(pull.target.repository, asker.via)
+            self.fetches.came_by(pull.target.repository, asker.via)
         self._number += 1
         exchange = Exchange(self._number, wake, asker)
         self._exchanges[exchange.number] = exchange
@@ -256,15 +235,11 @@ class Driver:
                     exchange.done = True
                     exchange.take(effect)
             case Fetch():
-                self._fetch(effect, self._asker(effect))
+                self.fetches.fetch(effect, self._event)
             case CancelFetch():
-                if (transfer := self._transfers.get(effect.fetch)) is not None:
-                    transfer.cancel()
-                elif effect.fetch in self._asking:
-                    self._asking.discard(effect.fetch)
-                    self.feed(FetchFailed(effect.fetch, Cause.CANCELLED))
+                self.fetches.cancel(effect.fetch)
             case AcquireToken():
-                self._acquire_token(effect)
+                self.fetches.acquire_token(effect)
             case CommitBlob():
                 self._keeper.commit(self._spools.find(effect.spool), effect)
             case DiscardSpool():
@@ -287,121 +262,6 @@ class Driver:
         spool = self._spools.find(source)
         return None if spool is None or spool.body is None else spool.use()
 
-    def _asker(self, effect: Fetch) -> Exchange | None:
-        event = self._event
-        number = event.exchange if isinstance(event, PullRequested) else None
-        before = self._transfers.get(getattr(event, "fetch", -1))
-        if before is not None and before.asker is not None:
-            number = before.asker.number
-        return self._askers.of(effect.request, number, self._exchanges)
-
-    def _fetch(self, effect: Fetch, asker: Exchange | None) -> None:
-        asked = effect.request
-        if asked.authorization is True and asked.mirror is None:
-            self._asking.add(effect.fetch)
-            self._find_login(asked.repository.upstream, partial(self._fetch_as, effect, asker))
-        else:
-            self._start(effect, asker, None)
-
-    def _find_login(self, key: str, then: Callable[[Known | Failed], None]) -> None:
-        said = self.upstreams.login(key, self.clock.now())
-        if isinstance(said, Ask):
-            self._shell.run_job(said.job, then)
-        else:
-            then(said)
-
-    def _fetch_as(self, effect: Fetch, asker: Exchange | None, said: Known | Failed) -> None:
-        if effect.fetch not in self._asking:
-            return  # cancelled, and told so
-        self._asking.discard(effect.fetch)
-        if isinstance(said, Known) and isinstance(said.login, IdentityToken):
-            said = Failed("an identity token is of use to a token service only")
-        if isinstance(said, Failed):
-            _note_failed(effect.request.repository.upstream, said)
-            self.feed(FetchFailed(effect.fetch, Cause.REFUSED))
-        else:
-            assert not isinstance(said.login, IdentityToken)
-            self._start(effect, asker, said.login)
-
-    def _start(self, effect: Fetch, asker: Exchange | None, login: Credentials | None) -> None:
-        asked = effect.request
-        key = asked.repository.upstream
-        try:
-            site = self.upstreams.place(key, asked.mirror)
-            sent = self._signed(upstream.request(site, asked, login), asked, asker)
-            span, sent = self._traced(sent, asked, asker)
-        except Exception as error:
-            # A request that must not be sent, above all one that would show a secret.
-            log.failure("a request to upstream could not be made", error)
-            self.feed(FetchFailed(effect.fetch, Cause.REFUSED))
-            return
-        spool = None if effect.spool is None else self._spools.open(effect.spool).use()
-        transfer = Transfer(
-            effect.fetch,
-            site,
-            sent,
-            self.upstreams.patience(key, asked.mirror),
-            spool,
-            asked,
-            self._store,
-            self.feed,
-            self.clock.now,
-            self._transferred,
-            asker,
-            span,
-        )
-        self._transfers[effect.fetch] = transfer
-        self._shell.start_fetch(transfer)
-
-    def _transferred(self, transfer: Transfer) -> None:
-        del self._transfers[transfer.fetch]
-        transfer.traced()
-        if self.on_transfer is not None:
-            self.on_transfer(transfer)
-
-    def _traced(
-        self, sent: HttpRequest, asked: UpstreamRequest, asker: Exchange | None
-    ) -> tuple[TraceSpan | None, HttpRequest]:
-        if self.tracing is None:
-            return None, sent
-        because = None if asker is None or asker.asker is None else asker.asker.span
-        told = asked.location is None or asked.location.same_origin
-        key = asked.repository.upstream
-        return begin_fetch(self.tracing, key, sent, because, told=told)
-
-    def _signed(
-        self, sent: HttpRequest, asked: UpstreamRequest, asker: Exchange | None
-    ) -> HttpRequest:
-        chain = self._chains.get(asked.repository)
-        own = f"1.1 {self.name}"
-        via = (b"Via", (f"{chain}, {own}" if chain else own).encode())
-        if asked.location is not None and not asked.location.same_origin:
-            # The id is for a registry's log; a storage service signs what it is sent.
-            return evolve(sent, headers=(*sent.headers, via))
-        name = new_id() if asker is None or asker.asker is None else asker.asker.name
-        return evolve(sent, headers=(*sent.headers, via, (FIELD, name.encode())))
-
-    def _acquire_token(self, effect: AcquireToken) -> None:
-        if effect.mirror is None:
-            self._find_login(effect.upstream, partial(self._acquire_as, effect))
-        else:
-            self._acquire_as(effect, Known(None))
-
-    def _acquire_as(self, effect: AcquireToken, said: Known | Failed) -> None:
-        if isinstance(said, Failed):
-            _note_failed(effect.upstream, said)
-            self.feed(TokenRefused(effect.request, None, Cause.REFUSED))
-            return
-        try:
-            site = self.upstreams.place(effect.upstream, effect.mirror)
-        except IndexError:  # a mirror that the configuration has no more
-            self.feed(TokenRefused(effect.request, None, Cause.REFUSED))
-            return
-        sent = challenge.token_request(effect.challenge, said.login)
-        timeouts = self.upstreams.patience(effect.upstream, effect.mirror)
-        call = TokenCall(effect.request, site, sent, timeouts, self.feed, self.clock.now)
-        self._shell.start_token(call)
-
     def _note_size(self, record: Record) -> None:
         match record:
             case BlobStored():
@@ -410,11 +270,6 @@ class Driver:
                 self.deletions += 1
                 self.deleted_bytes += self._sizes.pop(record.digest, 0)
                 self._blobs.drop(record.digest)
-
-
-def _note_failed(key: str, said: Failed) -> None:
-    fields: dict[str, log.Value] = {"upstream": key, "error": said.why}
-    log.note(settings.Level.WARN, "no login for upstream can be had", fields)
 
 
 _LEVELS = {

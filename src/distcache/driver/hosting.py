@@ -35,8 +35,7 @@ def assemble(
     tracing: Tracing | None,
 ) -> Service:
     """`time` is the loop's clock. OSError: the server's certificate cannot be used."""
-    driver = Driver(core, store, _upstreams(settings), Clock(time), shell)
-    driver.tracing = tracing
+    driver = Driver(core, store, _upstreams(settings), Clock(time), shell, tracing)
     router = Router(settings.sites, settings.default)
     tls = settings.tls
     return Service(
@@ -48,6 +47,7 @@ def assemble(
         gate=Gate(settings.rules, report),
         certificates=None if tls is None else Certificates(tls, shell.run_job, time),
         crowd=crowd_of(settings),
+        tracing=tracing,
     )
 
 

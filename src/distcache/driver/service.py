@@ -14,6 +14,7 @@ from .listening import Crowd
 from .reading import Readings, Routes
 from .shortcut import Shortcut
 from .telling import OnDecision
+from .tracing import Tracing
 
 
 @define(eq=False)
@@ -30,6 +31,7 @@ class Service:
     gate: Gate = field(factory=lambda: Gate(Rules(""), report))
     certificates: Certificates | None = None
     crowd: Crowd = field(factory=Crowd)
+    tracing: Tracing | None = None
     draining: bool = False
     silent: bool = False
     """Nothing of it goes to the access log."""
@@ -44,7 +46,7 @@ class Service:
 
     def __attrs_post_init__(self) -> None:
         self.shortcut = Shortcut(self)
-        self.readings = Readings(self.driver.name)
+        self.readings = Readings(self.driver.fetches.name)
         self.checks = Checks(self.driver.run_job)
 
 

@@ -191,7 +191,7 @@ async def test_a_short_body_is_a_cut_and_never_an_end(tmp_path: Path) -> None:
 async def test_an_upstream_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
     async with rig(tmp_path) as r:
         site = UpstreamSite("up", Url("http", "127.0.0.1", 1))
-        r.driver.upstreams = Upstreams({"up": site}, {})
+        r.driver.fetches.upstreams = Upstreams({"up": site}, {})
         number = r.fetch()
         assert await r.ended(number) == ev.FetchFailed(number, ev.Cause.UNREACHABLE)
 
