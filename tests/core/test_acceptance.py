@@ -27,3 +27,12 @@ def test_nothing_is_accepted_for_who_is_not_known() -> None:
     assert not acceptance.accept(state, NOBODY, LAYER.content)
     assert acceptance.authorization(state, NOBODY) is None
     assert acceptance.authorization(state, Repository(HUB, "app")) is None
+
+
+def test_an_authority_is_over_when_that_was_noted_and_for_nobody_else() -> None:
+    state = State(Config({HUB: Upstream()}))
+    for over in (False, True):
+        state.authorities["a"] = Accepted(Secret("Bearer alice"), 10.0, over=over)
+        assert acceptance.over(state, ALICE) == over
+    assert not acceptance.over(state, NOBODY)
+    assert not acceptance.over(state, Repository(HUB, "app"))

@@ -664,3 +664,13 @@ def test_a_token_that_a_mirror_s_service_refuses_is_not_the_end() -> None:
     s.fetch.answers(401, challenges=(BEARER,))
     s.token.refuses(403)
     assert (client.status, s.fetch.request.mirror) == (None, None)
+
+
+def test_a_hit_may_be_taken_whole_once_it_has_been_decided() -> None:
+    s = scenario(config(), held(LAYER))
+    pull = Pull(Method.GET, BLOB)
+    assert s.cache.whole(pull, s.now) is None
+    s._ask(pull).takes_all()
+    hit = s.cache.whole(pull, s.now)
+    assert hit is not None
+    assert (hit.head, hit.span) == (s.clients[0].answer, Span(0, SIZE))

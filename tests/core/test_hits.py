@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from distcache.core import hits
 from distcache.core.cache import Cache
 from distcache.core.decision import HIT
-from distcache.core.effects import Effect, Finish, SendBody
+from distcache.core.effects import Effect, Finish, Respond, SendBody
 from distcache.core.events import (
     BodySent,
     ClientClosed,
@@ -249,3 +249,36 @@ def test_the_end_of_a_part_is_not_the_end_of_the_answer() -> None:
     assert s.handle(BodySent(client.number, client.turn.span.stop - 1)) == []
     client.takes()
     assert s.effects == [Finish(client.number)]
+
+
+@pytest.mark.parametrize("pull", PULLS, ids=repr)
+def test_a_hit_taken_whole_leaves_what_its_events_would_leave(pull: Pull) -> None:
+    s = scenario(REFRESHED, STOCK)
+    assert s.cache.whole(pull, s.now) is None
+    s._ask(pull).takes_all()
+    s.now += 1.0
+    by_events = s.cache.fork()
+    told = by_events.handle(PullRequested(9, pull), s.now)
+    for effect in told:
+        if isinstance(effect, SendBody):
+            by_events.handle(BodySent(9, effect.span.stop), s.now)
+    before = s.cache.fingerprint(s.now)
+    hit = s.cache.whole(pull, s.now)
+    if hit is None:
+        assert s.cache.fingerprint(s.now) == before
+        return
+    assert Respond(9, hit.head) in told
+    assert s.cache.fingerprint(s.now) == by_events.fingerprint(s.now)
+
+
+def test_nothing_is_taken_whole_that_has_changed_since_or_run_out() -> None:
+    pull = Pull(Method.GET, LAYER.under(APP))
+    for change in (Woke(), None):
+        s = scenario(REFRESHED, STOCK)
+        s._ask(pull).takes_all()
+        assert s.cache.whole(pull, s.now) is not None
+        if change is None:
+            s.now += 60.0
+        else:
+            s.handle(change)
+        assert s.cache.whole(pull, s.now) is None
