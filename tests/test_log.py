@@ -2,8 +2,11 @@
 
 import io
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given
@@ -143,3 +146,43 @@ def test_a_reader_that_is_gone_stops_nothing() -> None:
     stream.close()
     log.access(log.answered(method="GET", target="/", status=200, sent=1), "c", 0.0, "r1")
     log.note(Level.ERROR, "nobody reads this")
+
+
+def test_programs_that_do_their_own_logging_get_a_record_for_each_request() -> None:
+    program = """
+import logging
+from distcache import log
+logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s %(fields)s")
+said = log.answered(method="GET", target="/", status=200, sent=1)
+log.access(said, "192.0.2.1", 0.25, "r1")
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stderr
+    assert told.startswith("distcache.access response completed {")
+    assert "'http.request.remoteaddr': '192.0.2.1'" in told
+    assert "'http.response.duration': '250.000ms'" in told
+
+
+def test_what_several_threads_say_at_once_is_all_written() -> None:
+    stream = io.StringIO()
+    log.configure(Log(), stream)
+
+    def say(worker: int) -> None:
+        for number in range(1000):
+            said = log.answered(method="GET", target=f"/{worker}", status=200, sent=number)
+            log.access(said, "c", 0.0, "r1")
+
+    workers = [Thread(target=say, args=(worker,)) for worker in range(4)]
+    for thread in workers:
+        thread.start()
+    for thread in workers:
+        thread.join()
+    log.flush()
+    for worker in range(4):
+        sent = [
+            re.search(r"written=(\d+)", line)
+            for line in stream.getvalue().splitlines()
+            if f"uri=/{worker} " in line
+        ]
+        assert [int(found[1]) for found in sent if found] == list(range(1000))

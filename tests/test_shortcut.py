@@ -261,9 +261,12 @@ def test_one_that_leaves_before_it_has_all_has_been_sent_nothing(side: Side) -> 
     assert [(d.status, d.sent) for d in side.decided] == [(200, len(MANIFEST)), (200, 0)]
 
 
-def test_its_line_in_the_log_is_that_of_any_other(side: Side) -> None:
+@pytest.mark.parametrize("embedded", [True, False])
+def test_its_line_in_the_log_is_that_of_any_other(side: Side, *, embedded: bool) -> None:
     lines = io.StringIO()
     log.configure(Log(), lines)
+    if not embedded:
+        side.service.on_decision = None
     try:
         for _ in range(3):
             side.hears(head("GET", "manifests/latest", "X-Request-Id: mine", "User-Agent: x"))

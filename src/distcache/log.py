@@ -1,20 +1,22 @@
 """Log lines, as text (`key=value`, like the registry's) or JSON; one per record.
 
 Values are quoted whenever they hold more than plain characters, so that nothing a client sends
-can begin a line or a field of its own. Lines of the access log are many and much alike: they are
-put together from parts made once, and written at latest DELAY after they were said.
+can begin a line or a field of its own. Lines of the access log are many and much alike: what is
+said of a request is put aside, and at latest DELAY later all of it is made into lines, from parts
+made once, and written in one go.
 """
 
 import json
 import logging
 import re
 import sys
-import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from threading import Lock, Timer, current_thread
+from time import time
 from typing import TextIO
 
 from attrs import define, frozen
@@ -116,23 +118,17 @@ def access(said: Answered, client: str, seconds: float, request: str) -> None:
     if said.writer is not _Current.writer:
         said = _prepared(said.fields)
     writer = said.writer
-    duration = f"{seconds * 1000:.3f}ms"
-    if writer is None or len(said.parts) != 5:
+    if writer is None or not said.parts:
         # The program that we are part of does the logging, or a field of its own is in our way.
         own = {
             "http.request.remoteaddr": client,
             "http.request.id": request,
-            "http.response.duration": duration,
+            "http.response.duration": f"{seconds * 1000:.3f}ms",
         }
         _ACCESS.info(_COMPLETED, extra={"fields": {**said.fields, **own}})
         return
-    start, before, between, after, end = said.parts
-    formatter = writer.formatter
-    mark = formatter.mark
-    writer.write(
-        f"{start}{mark}{_now()}{mark}{before}{formatter.remembered(client)}"
-        f"{between}{mark}{request}{mark}{after}{mark}{duration}{mark}{end}\n"
-    )
+    now = time()
+    writer.put_aside((said.parts, client, seconds, request, now), now)
 
 
 def flush() -> None:
@@ -154,7 +150,11 @@ def _prepared(fields: "Mapping[str, Value | _Hole]") -> Answered:
         return Answered(fields, None, ())
     formatter = writer.formatter
     whole = {"time": _Hole(), "level": "info", "msg": _COMPLETED, **formatter.common, **fields}
-    return Answered(fields, writer, formatter.pieces(whole))
+    return Answered(fields, writer, formatter.around(formatter.pieces(whole)))
+
+
+_Answer = tuple[tuple[str, ...], str, float, str, float]
+"""Parts of the line, client, duration, id, time."""
 
 
 class _Writer:
@@ -164,17 +164,35 @@ class _Writer:
         self.formatter = formatter
         self._stream = stream
         self._lock = Lock()
-        self._lines: list[str] = []
+        self._waiting: deque[str | _Answer] = deque()
         self._timer: Timer | None = None
         self._written = -DELAY
 
-    def write(self, line: str, *, at_once: bool = False) -> None:
-        """`at_once`: it does not wait, nor does what was said before it."""
+    def put_aside(self, answer: _Answer, now: float) -> None:
+        """It is written soon, with those that follow."""
+        self._waiting.append(answer)
+        if self._timer is None or len(self._waiting) >= _TOGETHER:
+            self._hurry(now)
+
+    def write(self, line: str) -> None:
+        """It does not wait, nor does what was said before it."""
+        self._waiting.append(line)
         with self._lock:
-            self._lines.append(line)
-            now = time.monotonic()
-            if at_once or len(self._lines) >= _TOGETHER or now - self._written >= DELAY:
-                self._write(now)
+            self._write()
+
+    def flush(self) -> None:
+        with self._lock:
+            timer, self._timer = self._timer, None
+            self._write()
+        if timer is not None and timer is not current_thread():
+            # Nothing of a server that has ended is left behind.
+            timer.cancel()
+            timer.join()
+
+    def _hurry(self, now: float) -> None:
+        with self._lock:
+            if len(self._waiting) >= _TOGETHER or abs(now - self._written) >= DELAY:
+                self._write()
             elif self._timer is None:
                 # Not a daemon: at the end of the process it is waited for.
                 timer = Timer(DELAY, self.flush)
@@ -182,22 +200,18 @@ class _Writer:
                 # Not before: one that could not be started is nobody's to wait for.
                 self._timer = timer
 
-    def flush(self) -> None:
-        with self._lock:
-            timer, self._timer = self._timer, None
-            self._write(time.monotonic())
-        if timer is not None and timer is not current_thread():
-            # Nothing of a server that has ended is left behind.
-            timer.cancel()
-            timer.join()
-
-    def _write(self, now: float) -> None:
-        lines, self._lines = self._lines, []
-        self._written = now
-        if lines:
+    def _write(self) -> None:
+        """What waits now; others may say more meanwhile."""
+        self._written = time()
+        line = self.formatter.line
+        waiting = self._waiting
+        said = [waiting.popleft() for _ in range(len(waiting))]
+        if said:
             # Whoever reads the log may be gone; the server is not.
             with suppress(OSError, ValueError):
-                self._stream.write("".join(lines))
+                self._stream.write(
+                    "".join([one if isinstance(one, str) else line(one) for one in said])
+                )
                 self._stream.flush()
 
 
@@ -207,7 +221,7 @@ class _Handler(logging.Handler):
         self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._writer.write(f"{self.format(record)}\n", at_once=True)
+        self._writer.write(f"{self.format(record)}\n")
 
 
 class _Current:
@@ -218,7 +232,7 @@ class _Current:
 
 @define(eq=False)
 class _Second:
-    """The present second, as lines begin with it."""
+    """The last second that was written, as lines begin with it."""
 
     number: int = -1
     text: str = ""
@@ -227,13 +241,12 @@ class _Second:
 _second = _Second()
 
 
-def _now() -> str:
-    now = time.time()
-    number = int(now)
+def _shown(moment: float) -> str:
+    number = int(moment)
     if number != _second.number:
         text = datetime.fromtimestamp(number, UTC).isoformat()
         _second.number, _second.text = number, text.removesuffix("+00:00")
-    return f"{_second.text}.{int((now - number) * 1000):03d}Z"
+    return f"{_second.text}.{int((moment - number) * 1000):03d}Z"
 
 
 class _Text(logging.Formatter):
@@ -275,6 +288,29 @@ class _Text(logging.Formatter):
             else:
                 text += self.shown(_bounded(key, value))
         return (*done, text + self.closing)
+
+    def line(self, answer: _Answer) -> str:
+        """As `format` would give it."""
+        (start, before, between, after, end), client, seconds, request, moment = answer
+        return (
+            f"{start}{_shown(moment)}{before}{self.remembered(client)}{between}"
+            f"{request}{after}{seconds * 1000:.3f}{end}"
+        )
+
+    def around(self, pieces: tuple[str, ...]) -> tuple[str, ...]:
+        """Of an answer's line, with what stands around the values of its holes; nothing, when
+        these are others than we know of."""
+        if len(pieces) != 5:
+            return ()
+        mark = self.mark
+        start, before, between, after, end = pieces
+        return (
+            f"{start}{mark}",
+            f"{mark}{before}",
+            f"{between}{mark}",
+            f"{mark}{after}{mark}",
+            f"ms{mark}{end}\n",
+        )
 
     opening = closing = ""
     joint = " "

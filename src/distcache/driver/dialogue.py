@@ -209,7 +209,7 @@ class Dialogue:
         assert given is not None
         service = self._service
         if service.listened_to:
-            given.line(self._begun, service).end(self._client, service.on_decision)
+            given.tell(self._begun, self._client, service)
         if service.draining:
             self._next = _end
             return Pause.LINGER

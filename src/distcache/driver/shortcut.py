@@ -8,16 +8,19 @@ and lines of the log: a property that the tests hold (tests/driver/test_shortcut
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define, field
 
+from .. import log
 from ..access import Allowed, Gate
 from ..core.pull import Pull
 from ..wire import plain
 from ..wire.memo import HEADS, Memo
+from .asking import new_id
 from .reading import Reading, Routes
-from .telling import Line
+from .telling import Line, in_the_log
 
 if TYPE_CHECKING:
     from ..core.hits import Hit
@@ -31,7 +34,7 @@ KEPT = 8 * 1024
 """Bytes of a whole answer that is kept for as long as its second lasts: most manifests."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Given:
     """One answer, as it is for one second: `sent` bytes of it are body. `who` is told it."""
 
@@ -43,6 +46,17 @@ class Given:
     second: int
     answer: bytes
     sent: int
+    _said: log.Answered | None = field(default=None, init=False)
+
+    def tell(self, begun: float, client: str, service: Service) -> None:
+        """Whoever listens; as its `line` would."""
+        if service.on_decision is not None:
+            self.line(begun, service).end(client, service.on_decision)
+            return
+        said = self._said
+        if said is None:
+            said = self._said = in_the_log(self.line(begun, service))
+        log.access(said, client, perf_counter() - begun, self.id or new_id())
 
     def line(self, begun: float, service: Service) -> Line:
         """What will be said of it; `begun` by perf_counter."""

@@ -69,7 +69,7 @@ class Line:
         """The access log's line, and the word to the embedding program."""
         seconds = perf_counter() - self.begun
         if not self.silent and log.access_wanted():
-            log.access(_lines.of(self), client, seconds, self.name)
+            log.access(in_the_log(self), client, seconds, self.name)
         if self.span is not None:
             self._end_span(self.span)
         if on_decision is not None and self.pull is not None and self.head is not None:
@@ -98,6 +98,11 @@ class Line:
         # What the client did wrong is no error of the server's (OpenTelemetry, HTTP spans).
         failed = problem is not None and self.status >= 500
         span.end(attributes, problem.message if failed and problem is not None else "")
+
+
+def in_the_log(line: Line) -> log.Answered:
+    """What its line in the access log says, but for client, id and duration."""
+    return _lines.of(line)
 
 
 class _Lines:
