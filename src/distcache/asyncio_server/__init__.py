@@ -1,5 +1,6 @@
 """The server on asyncio."""
 
-from .serve import Server, open_server
+from .serve import open_server
+from .server import Server
 
 __all__ = ["Server", "open_server"]

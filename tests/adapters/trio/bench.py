@@ -13,7 +13,8 @@ from distcache.core.config import Config, Limits
 from distcache.core.config import Upstream as Treatment
 from distcache.settings import HttpTimeouts, Settings, UpstreamTimeouts
 from distcache.trio_server import serve
-from distcache.trio_server.serve import Server, open_server
+from distcache.trio_server.serve import open_server
+from distcache.trio_server.server import Server
 from distcache.wire.outgoing import Credentials
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
