@@ -11,10 +11,9 @@ from distcache.core.decision import HIT
 from distcache.core.effects import AnswerHead, Code, Problem
 from distcache.core.oci import Descriptor
 from distcache.core.pull import Method
+from distcache.wire.http1 import BODY_LIMIT, HEADER_LIMIT
 from distcache.wire.replies import PING
 from distcache.wire.server import (
-    BODY_LIMIT,
-    HEADER_LIMIT,
     Reject,
     Request,
     ServerWire,
