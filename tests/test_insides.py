@@ -45,13 +45,15 @@ def look(field: bytes, *pieces: bytes, at: Look) -> Upstream:
     upstream = Upstream(b"HTTP/1.1 200 OK\r\n%s\r\n\r\n" % field, *pieces)
 
     async def run() -> None:
-        async with httpcore.AsyncConnectionPool(network_backend=upstream) as pool:
-            request = httpcore.Request("GET", "http://up/", headers=[(b"Host", b"up")])
-            response = await pool.handle_async_request(request)
+        request = httpcore.Request("GET", "http://up/", headers=[(b"Host", b"up")])
+        async with httpcore.AsyncHTTPConnection(
+            request.url.origin, network_backend=upstream
+        ) as connection:
+            response = await connection.handle_async_request(request)
             await at(response, upstream)
             await response.aclose()
             if upstream.pieces:
-                await (await pool.handle_async_request(request)).aclose()
+                await (await connection.handle_async_request(request)).aclose()
 
     asyncio.run(run())
     return upstream

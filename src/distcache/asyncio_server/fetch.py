@@ -84,10 +84,10 @@ class Fetcher:
             call.fail(failure_cause(error))
 
     async def _fetch(self, transfer: Transfer) -> None:
-        async with self._pools.of(transfer.way, transfer.sent.url.scheme) as pool:
+        async with self._pools.to(transfer.way, transfer.sent.url) as loan:
             try:
                 async with _stoppable(transfer, transfer.timeouts.headers):
-                    response = await send(pool, transfer.sent, transfer.timeouts)
+                    response = await send(loan, transfer.sent, transfer.timeouts)
             except TimeoutError:
                 transfer.fail(Cause.TIMEOUT)
                 return
@@ -118,8 +118,8 @@ class Fetcher:
             transfer.fail(Cause.CANCELLED)
 
     async def _token(self, call: TokenCall) -> None:
-        async with self._pools.of(call.way, call.sent.url.scheme) as pool:
-            response = await send(pool, call.sent, call.timeouts)
+        async with self._pools.to(call.way, call.sent.url) as loan:
+            response = await send(loan, call.sent, call.timeouts)
             async with Body(response, call.timeouts.idle) as body:
                 pieces = bytearray()
                 while (piece := await body.next()) is not None:

@@ -1,4 +1,4 @@
-"""httpcore's pools on asyncio, and the bodies of answers.
+"""httpcore's connections on asyncio, and the bodies of answers.
 
 A body left half-way would leave httpcore's generators to the garbage collector: it is read to
 its end, or torn off.
@@ -12,28 +12,25 @@ from contextlib import asynccontextmanager, suppress
 import httpcore
 
 from ..driver import REST
-from ..driver.http import REST_TIME, Pool, Shelf, Trust, http_request, load_trust
+from ..driver.http import REST_TIME, Connection, Loan, Shelf, Trust, http_request, load_trust
 from ..driver.insides import Straight, surplus
 from ..settings import UpstreamTimeouts
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
+from ..wire.urls import Url
 from .network import Backend, Stream
 from .poller import Poller
 from .shielding import in_thread, run_through
 
 
-async def send(pool: Pool, sent: HttpRequest, timeouts: UpstreamTimeouts) -> httpcore.Response:
+async def send(loan: Loan, sent: HttpRequest, timeouts: UpstreamTimeouts) -> httpcore.Response:
     """Up to the answer's head, for which the caller's patience counts. Raises httpcore's errors."""
-    request = http_request(sent, timeouts, socks=pool.socks)
+    request = http_request(sent, timeouts, socks=loan.pool.socks)
     try:
-        return await pool.connections.handle_async_request(request)
-    except asyncio.CancelledError:
-        # Perhaps between connecting and sending, which httpcore forgets to undo.
-        pool.retired = True
-        raise
-    except Exception:
-        # It also forgets a tunnel that was opened in vain.
-        pool.retired = pool.retired or pool.proxied
+        return await loan.connection.handle_async_request(request)
+    except BaseException:
+        # Perhaps between connecting and sending, or with a tunnel that was opened in vain.
+        await run_through(loan.connection.aclose())
         raise
 
 
@@ -45,17 +42,16 @@ class Pools:
         self._shelf = Shelf(lambda reach: Backend(poller, reach))
 
     @asynccontextmanager
-    async def of(self, site: UpstreamSite, scheme: str) -> AsyncIterator[Pool]:
-        """The pool for one request, until its answer is done with."""
+    async def to(self, site: UpstreamSite, url: Url) -> AsyncIterator[Loan]:
+        """The connection for one request, until its answer is done with."""
         trust = Trust()
-        if not self._shelf.usable(site, scheme):
-            trust = await in_thread(self._executor, lambda: load_trust(site, scheme))
-        pool = self._shelf.take(site, scheme, trust)
+        if not self._shelf.usable(site, url.scheme):
+            trust = await in_thread(self._executor, lambda: load_trust(site, url.scheme))
+        loan = self._shelf.take(site, url, trust)
         try:
-            yield pool
+            yield loan
         finally:
-            for spent in self._shelf.give_back(pool):
-                await run_through(spent.connections.aclose())
+            await _close(self._shelf.give_back(loan))
 
     async def warm_up(self) -> None:
         """What httpcore's first use loads takes a tenth of a second: not while a client waits."""
@@ -68,8 +64,7 @@ class Pools:
 
     async def aclose(self) -> None:
         """When nobody uses any."""
-        for pool in self._shelf.clear():
-            await run_through(pool.connections.aclose())
+        await _close(self._shelf.clear())
 
 
 class Body:
@@ -147,3 +142,14 @@ class Body:
         elif self._over and surplus(self._response):
             await self._stream.aclose()
         await self._response.aclose()
+
+
+async def _close(spent: list[Connection]) -> None:
+    cancelled = False
+    for connection in spent:
+        try:
+            await run_through(connection.aclose())
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

@@ -1,8 +1,8 @@
 """Requests to upstreams as httpcore takes them, its pools, and what its errors mean.
 
 httpcore is right about HTTP and less so about cancellation: a request that is cancelled in the
-wrong moment leaves an open connection in its pool that is never used again. So a pool is
-replaced after such a request, and closed after its last one.
+wrong moment leaves its connection open. So whatever fails before the answer's head costs the
+connection.
 """
 
 import ssl
@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import httpcore
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from .. import log
 from ..core.events import Cause
 from ..settings import Level, UpstreamTimeouts
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
+from ..wire.urls import Url
 from .reach import ForbiddenError, Reach, reach_of
 from .transfers import cause_of
 
@@ -60,16 +61,13 @@ def http_request(
     sent: HttpRequest, timeouts: UpstreamTimeouts, *, socks: bool = False
 ) -> httpcore.Request:
     """The time up to the answer's head is the caller's to bound. `socks`: by such a proxy."""
-    url = httpcore.URL(
-        scheme=sent.url.scheme, host=sent.url.host, port=sent.url.port, target=sent.url.target
-    )
     limits = {"connect": timeouts.connect, "read": timeouts.idle, "write": timeouts.idle}
     extensions: dict[str, Any] = {"timeout": limits}
     if socks:
         extensions["trace"] = _SocksTrace()
     return httpcore.Request(
         sent.method,
-        url,
+        _url(sent.url),
         headers=list(sent.headers),
         content=_Body(sent.body),
         extensions=extensions,
@@ -96,78 +94,99 @@ def load_trust(site: UpstreamSite, scheme: str) -> Trust:
         raise httpcore.ConnectError(str(error)) from error
 
 
+Connection = httpcore.AsyncConnectionInterface
+
+
 @define(eq=False)
 class Pool:
-    """`users`: requests that have a connection of it. `retired`: the last one closes it."""
+    """Idle connections, the last used last; `connect` makes one that connects when it is used."""
 
-    connections: httpcore.AsyncConnectionPool
-    proxied: bool = False
+    connect: Callable[[httpcore.Origin], Connection]
     socks: bool = False
-    users: int = 0
     retired: bool = False
+    idle: list[Connection] = field(factory=list, init=False)
+
+
+@frozen(eq=False)
+class Loan:
+    """A connection that nobody else uses meanwhile."""
+
+    connection: Connection
+    pool: Pool
 
 
 class Shelf:
-    """The pools, one for each upstream and scheme. Closing them is for who may await. `backend`
-    makes connections that lead as far as that."""
+    """The pools, one for each upstream and scheme. Closing what they hold is for who may await.
+    `backend` makes connections that lead as far as that.
+
+    httpcore's own pool looks at each of its connections at each request, twice, and forgets one
+    whose request was cancelled in the wrong moment."""
 
     def __init__(self, backend: Callable[[Reach], httpcore.AsyncNetworkBackend]) -> None:
         self._backend = backend
         self._pools: dict[tuple[UpstreamSite, str], Pool] = {}
-        self._spent: list[Pool] = []
+        self._spent: list[Connection] = []
 
     def usable(self, site: UpstreamSite, scheme: str) -> bool:
         """`take` needs no certificates."""
-        pool = self._pools.get((site, scheme))
         plain = scheme != "https" and not _secure_proxy(site)
-        return plain or (pool is not None and not pool.retired)
+        return plain or (site, scheme) in self._pools
 
-    def take(self, site: UpstreamSite, scheme: str, trust: Trust) -> Pool:
-        """A use of the pool."""
-        key = (site, scheme)
+    def take(self, site: UpstreamSite, url: Url, trust: Trust) -> Loan:
+        """The last used one that leads there, or a new one."""
+        key = (site, url.scheme)
         pool = self._pools.get(key)
-        if pool is None or pool.retired:
-            if pool is not None and not pool.users:
-                self._spent.append(pool)
-            proxy = site.proxy
-            socks = proxy is not None and proxy.url.startswith("socks5:")
-            connections = self._connections(site, trust)
-            pool = self._pools[key] = Pool(connections, proxy is not None, socks)
-        pool.users += 1
-        return pool
+        if pool is None:
+            pool = self._pools[key] = self._pool(site, trust)
+        origin = _url(url).origin
+        for place in range(len(pool.idle) - 1, -1, -1):
+            if pool.idle[place].can_handle_request(origin):
+                connection = pool.idle.pop(place)
+                if not connection.has_expired():
+                    return Loan(connection, pool)
+                self._spent.append(connection)
+        return Loan(pool.connect(origin), pool)
 
-    def give_back(self, pool: Pool) -> list[Pool]:
-        """The use ends. What is to be closed now."""
-        pool.users -= 1
+    def give_back(self, loan: Loan) -> list[Connection]:
+        """Nobody uses it any more. What is to be closed now."""
+        pool, connection = loan.pool, loan.connection
+        if connection.is_idle() and not pool.retired:
+            pool.idle.append(connection)
+            # Those first in the list have been idle for the longest time.
+            while len(pool.idle) > KEPT or (pool.idle and pool.idle[0].has_expired()):
+                self._spent.append(pool.idle.pop(0))
+        elif not connection.is_closed():
+            self._spent.append(connection)
         spent, self._spent = self._spent, []
-        if pool.retired and not pool.users:
-            self._pools = {key: one for key, one in self._pools.items() if one is not pool}
-            spent.append(pool)
         return spent
 
     def renew(self) -> None:
         """From now on connections are new, and certificates as they are in their files."""
         for pool in self._pools.values():
             pool.retired = True
-
-    def clear(self) -> list[Pool]:
-        """What is to be closed, when nobody uses any."""
-        pools = [*self._pools.values(), *self._spent]
+            self._spent += pool.idle
         self._pools.clear()
-        self._spent.clear()
-        return pools
 
-    def _connections(self, site: UpstreamSite, trust: Trust) -> httpcore.AsyncConnectionPool:
-        # No bound on connections: a request that waits for its turn inside the pool and is
-        # cancelled in the moment it gets it would cost the pool that place for ever.
-        return httpcore.AsyncConnectionPool(
+    def clear(self) -> list[Connection]:
+        """What is to be closed, when nobody uses any."""
+        self.renew()
+        spent, self._spent = self._spent, []
+        return spent
+
+    def _pool(self, site: UpstreamSite, trust: Trust) -> Pool:
+        # Of httpcore's pool only that it knows the ways through proxies.
+        maker = httpcore.AsyncConnectionPool(
             ssl_context=trust.upstream,
             proxy=_proxy(site, trust),
-            max_connections=None,
-            max_keepalive_connections=KEPT,
             keepalive_expiry=KEPT_FOR,
             network_backend=self._backend(reach_of(site)),
         )
+        socks = site.proxy is not None and site.proxy.url.startswith("socks5:")
+        return Pool(maker.create_connection, socks)
+
+
+def _url(url: Url) -> httpcore.URL:
+    return httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target)
 
 
 def _context(site: UpstreamSite) -> ssl.SSLContext:

@@ -51,4 +51,4 @@ class Straight:
 def _connection(response: httpcore.Response) -> Any:
     """h11's. AttributeError."""
     body: Any = response.stream
-    return body._stream._connection._h11_state
+    return body._connection._h11_state

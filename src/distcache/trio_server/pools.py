@@ -1,4 +1,4 @@
-"""httpcore's pools on trio, and the bodies of answers.
+"""httpcore's connections on trio, and the bodies of answers.
 
 A body left half-way would leave httpcore's generators to the garbage collector: it is read to
 its end, or torn off.
@@ -11,26 +11,23 @@ import httpcore
 import trio
 
 from ..driver import REST
-from ..driver.http import REST_TIME, Pool, Shelf, Trust, http_request, load_trust
+from ..driver.http import REST_TIME, Connection, Loan, Shelf, Trust, http_request, load_trust
 from ..driver.insides import Straight, surplus
 from ..settings import UpstreamTimeouts
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
+from ..wire.urls import Url
 from .network import Backend, Stream
 
 
-async def send(pool: Pool, sent: HttpRequest, timeouts: UpstreamTimeouts) -> httpcore.Response:
+async def send(loan: Loan, sent: HttpRequest, timeouts: UpstreamTimeouts) -> httpcore.Response:
     """Up to the answer's head, for which the caller's patience counts. Raises httpcore's errors."""
-    request = http_request(sent, timeouts, socks=pool.socks)
+    request = http_request(sent, timeouts, socks=loan.pool.socks)
     try:
-        return await pool.connections.handle_async_request(request)
-    except trio.Cancelled:
-        # Perhaps between connecting and sending, which httpcore forgets to undo.
-        pool.retired = True
-        raise
-    except Exception:
-        # It also forgets a tunnel that was opened in vain.
-        pool.retired = pool.retired or pool.proxied
+        return await loan.connection.handle_async_request(request)
+    except BaseException:
+        # Perhaps between connecting and sending, or with a tunnel that was opened in vain.
+        await _close([loan.connection])
         raise
 
 
@@ -39,17 +36,16 @@ class Pools:
         self._shelf = Shelf(Backend)
 
     @asynccontextmanager
-    async def of(self, site: UpstreamSite, scheme: str) -> AsyncIterator[Pool]:
-        """The pool for one request, until its answer is done with."""
+    async def to(self, site: UpstreamSite, url: Url) -> AsyncIterator[Loan]:
+        """The connection for one request, until its answer is done with."""
         trust = Trust()
-        if not self._shelf.usable(site, scheme):
-            trust = await trio.to_thread.run_sync(load_trust, site, scheme)
-        pool = self._shelf.take(site, scheme, trust)
+        if not self._shelf.usable(site, url.scheme):
+            trust = await trio.to_thread.run_sync(load_trust, site, url.scheme)
+        loan = self._shelf.take(site, url, trust)
         try:
-            yield pool
+            yield loan
         finally:
-            for spent in self._shelf.give_back(pool):
-                await _close(spent)
+            await _close(self._shelf.give_back(loan))
 
     def renew(self) -> None:
         """See `Shelf.renew`."""
@@ -57,8 +53,7 @@ class Pools:
 
     async def aclose(self) -> None:
         """When nobody uses any."""
-        for pool in self._shelf.clear():
-            await _close(pool)
+        await _close(self._shelf.clear())
 
 
 class Body:
@@ -135,6 +130,7 @@ class Body:
                 left -= len(await self.next() or b"")
 
 
-async def _close(pool: Pool) -> None:
+async def _close(spent: list[Connection]) -> None:
     with trio.CancelScope(shield=True):
-        await pool.connections.aclose()
+        for connection in spent:
+            await connection.aclose()
