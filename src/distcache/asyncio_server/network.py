@@ -6,29 +6,22 @@ unwound by a read that fails; left half-way they would be finalized at some othe
 """
 
 import asyncio
-import errno
-import os
 import select
 import socket
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Any, TypeVar
 
 import httpcore
 
 from ..driver.http import READ
 from ..driver.reach import Reach
+from . import dialing
 from .poller import READ as READABLE
 from .poller import WRITE, Poller
 
-HEAD_START = 0.25
-"""Seconds that one address is tried alone before the next one joins (RFC 8305 §5)."""
-
 T = TypeVar("T")
-Address = tuple[socket.AddressFamily, Any]
 
 
 class Stream(httpcore.AsyncNetworkStream):
@@ -207,8 +200,8 @@ class Backend(httpcore.AsyncNetworkBackend):
     ) -> Stream:
         try:
             async with asyncio.timeout(timeout):
-                addresses = await _addresses(host, port)
-                sock = await _connect(self._poller, addresses)
+                addresses = await dialing.find(host, port)
+                sock = await dialing.connect(self._poller, addresses)
                 try:
                     await self._look(sock, host)
                 except BaseException:
@@ -225,7 +218,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         reach, address = self._reach, sock.getpeername()[0]
         if not reach.suspicious(host, address):
             return
-        found = await _addresses(reach.home, 0)
+        found = await dialing.find(reach.home, 0)
         if not reach.permits(address, (str(where[0]) for _, where in found)):
             raise reach.refuse(host, address)
 
@@ -240,69 +233,3 @@ async def _reading(timeout: float | None) -> AsyncIterator[None]:
         raise httpcore.ReadTimeout from error
     except OSError as error:
         raise httpcore.ReadError(str(error)) from error
-
-
-async def _addresses(host: str, port: int) -> list[Address]:
-    """In the order of preference, families alternating (RFC 8305 §4)."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        # The loop's own way is another on uvloop, and knows other names.
-        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(None, ask)
-    addresses = [(family, address) for family, _, _, _, address in found]
-    first = [one for one in addresses if one[0] == addresses[0][0]]
-    others = [one for one in addresses if one[0] != addresses[0][0]]
-    mixed: list[Address] = []
-    while first or others:
-        mixed += [first.pop(0)] if first else []
-        mixed += [others.pop(0)] if others else []
-    return mixed
-
-
-async def _connect(poller: Poller, addresses: list[Address]) -> socket.socket:
-    """The first that answers. OSError: none does."""
-    left = deque(addresses)
-    running: set[asyncio.Task[socket.socket]] = set()
-    errors: list[BaseException] = []
-    try:
-        while left or running:
-            if left:
-                running.add(asyncio.create_task(_connect_one(poller, *left.popleft())))
-            done, running = await asyncio.wait(
-                running,
-                timeout=HEAD_START if left else None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            connected = [task for task in done if task.exception() is None]
-            if connected:
-                running |= set(connected[1:])
-                return connected[0].result()
-            errors += [error for task in done if (error := task.exception()) is not None]
-        raise errors[0] if errors else OSError("no address")
-    finally:
-        for task in running:
-            task.cancel()
-            task.add_done_callback(_discard)
-
-
-async def _connect_one(poller: Poller, family: socket.AddressFamily, address: Any) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        error = sock.connect_ex(address)
-        if error == errno.EINPROGRESS:
-            await poller.wait(sock, WRITE)
-            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise OSError(error, os.strerror(error))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _discard(task: asyncio.Task[socket.socket]) -> None:
-    if not task.cancelled() and task.exception() is None:
-        task.result().close()

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpcore
 import pytest
 
-from distcache.asyncio_server import network
+from distcache.asyncio_server import dialing
 from distcache.asyncio_server.network import Backend
 from distcache.asyncio_server.poller import Poller
 from distcache.driver.reach import Reach
@@ -110,7 +110,7 @@ def test_a_handshake_that_fails_leaves_no_connection(how: str) -> None:
 def test_of_several_addresses_the_first_that_answers_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(network, "HEAD_START", 0.0)
+    monkeypatch.setattr(dialing, "HEAD_START", 0.0)
 
     def talk(one: socket.socket) -> None:
         one.sendall(b"hello")
