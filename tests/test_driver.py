@@ -20,7 +20,7 @@ from distcache.core.pull import ByDigest, Method, Pull, Span
 from distcache.credentials import Ask, Failed
 from distcache.credentials.logins import Known
 from distcache.driver import Clock, Driver, Exchange, Send, Source, Upstreams
-from distcache.driver.sources import Blobs
+from distcache.driver.sources import WHOLE, Blobs, OpenBlob
 from distcache.driver.storekeeper import DELETIONS
 from distcache.store import FileSpool, Store, StoreError, open_store
 from distcache.wire.outgoing import Credentials
@@ -411,9 +411,11 @@ def test_a_descriptor_is_closed_exactly_when_it_is_neither_used_nor_kept(
     for what, number in steps:
         name = Digest(f"sha256:{number}")
         if what == "find" and (found := blobs.find(name)) is not None:
+            assert isinstance(found, OpenBlob)
             used.append(found)
         elif what == "add":
             added = blobs.add(name, os.open(os.devnull, os.O_RDONLY), keep=bool(number % 3))
+            assert isinstance(added, OpenBlob)
             used.append(added)
             seen.add(added)
         elif what == "drop":
@@ -429,6 +431,35 @@ def test_a_descriptor_is_closed_exactly_when_it_is_neither_used_nor_kept(
         blob.release()
     blobs.close()
     assert all(blob.fd < 0 for blob in seen)
+
+
+def test_a_small_blob_is_still_in_memory_when_its_descriptor_is_closed(tmp_path: Path) -> None:
+    blobs = Blobs(capacity=1, whole=2)
+
+    def read(name: str, size: int, *, stop: int) -> None:
+        path = tmp_path / name
+        path.write_bytes(b"x" * size)
+        fd = os.open(path, os.O_RDONLY)
+        blob = blobs.add(Digest(name), fd, keep=True, size=size)
+        assert blob.read(0, stop) == b"x" * stop
+        blob.release()
+
+    for name in "abc":
+        read(name, 10, stop=10)
+    read("part", 10, stop=9)
+    read("large", WHOLE + 1, stop=WHOLE + 1)
+    read("last", 1, stop=1)
+    found = {name: blobs.find(Digest(name)) for name in ("a", "b", "c", "part", "large", "last")}
+    fds = {name: blob.fd for name, blob in found.items() if blob is not None}
+    assert fds.keys() == {"b", "c", "last"}
+    assert fds["b"] is fds["c"] is None
+    held = found["c"]
+    assert held is not None
+    assert held.read(2, 5) == b"xxx"
+    blobs.drop(Digest("c"))
+    assert blobs.find(Digest("c")) is None, "it is to be deleted"
+    blobs.close()
+    assert blobs.find(Digest("b")) is None
 
 
 def test_the_clock_follows_the_loop_whatever_the_systems_clock_does() -> None:

@@ -183,7 +183,7 @@ class Driver:
             if isinstance(found, StoreError):
                 then(found)
             else:
-                then(self._blobs.add(digest, found, keep=digest in self._sizes))
+                then(self._blobs.add(digest, found, keep=digest in self._sizes, size=size))
 
         self._shell.run_job(job, done)
 

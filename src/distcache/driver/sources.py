@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ..core.effects import Medium, Spool
 from ..core.oci import Digest
@@ -26,6 +26,12 @@ has one, and 1024 is what a process gets where nobody raised it."""
 HELD = 64 * 1024
 """Bytes of an open blob that are kept in memory, those read last, where they are no more: with
 all descriptors in use, 8 MiB."""
+
+WHOLE = 8 * 1024
+"""Bytes of a blob that stays in memory when its descriptor goes to another: most manifests."""
+
+WHOLE_BLOBS = 1024
+"""Of those; with the largest, 8 MiB."""
 
 
 class Source(Protocol):
@@ -131,6 +137,8 @@ class OpenBlob:
     digest: Digest
     fd: int
     kept: bool
+    size: int = -1
+    """Where it is known."""
     _uses: int = field(default=1, init=False)
     _start: int = field(default=-1, init=False)
     _held: bytes = field(default=b"", init=False)
@@ -147,6 +155,11 @@ class OpenBlob:
         if len(data) <= HELD:
             self._start, self._held = start, data
         return data
+
+    @property
+    def whole(self) -> bytes | None:
+        """All of it, if that is in memory anyway."""
+        return self._held if self._start == 0 and len(self._held) == self.size else None
 
     def use(self) -> "OpenBlob":
         self._uses += 1
@@ -166,41 +179,74 @@ class OpenBlob:
             self.fd = -1
 
 
+@frozen
+class WholeBlob:
+    """A committed blob in memory: nothing of its file is used."""
+
+    content: bytes
+
+    @property
+    def fd(self) -> None:
+        return None
+
+    def read(self, start: int, stop: int) -> bytes:
+        return self.content[start:stop]
+
+    def release(self) -> None:
+        pass
+
+
 class Blobs:
-    """Open blobs, least recently used first."""
+    """Open blobs, least recently used first, and small ones that were open before."""
 
-    def __init__(self, capacity: int = OPEN_BLOBS) -> None:
+    def __init__(self, capacity: int = OPEN_BLOBS, *, whole: int = WHOLE_BLOBS) -> None:
         self._capacity = capacity
+        self._room = whole
         self._open: OrderedDict[Digest, OpenBlob] = OrderedDict()
+        self._whole: OrderedDict[Digest, WholeBlob] = OrderedDict()
 
-    def find(self, digest: Digest) -> OpenBlob | None:
-        """A use of it, if it is open."""
+    def find(self, digest: Digest) -> OpenBlob | WholeBlob | None:
+        """A use of it, if it is open or in memory."""
         blob = self._open.get(digest)
-        if blob is None:
-            return None
-        self._open.move_to_end(digest)
-        return blob.use()
+        if blob is not None:
+            self._open.move_to_end(digest)
+            return blob.use()
+        whole = self._whole.get(digest)
+        if whole is not None:
+            self._whole.move_to_end(digest)
+        return whole
 
-    def add(self, digest: Digest, fd: int, *, keep: bool) -> OpenBlob:
-        """A use of what has just been opened. Another may have been quicker: then of that."""
+    def add(self, digest: Digest, fd: int, *, keep: bool, size: int = -1) -> OpenBlob | WholeBlob:
+        """A use of what has just been opened, of `size` where that is known. Another may have been
+        quicker: then of that."""
         known = self.find(digest)
         if known is not None:
             os.close(fd)
             return known
-        blob = OpenBlob(digest, fd, kept=keep)
+        blob = OpenBlob(digest, fd, kept=keep, size=size)
         if keep:
             self._open[digest] = blob
             if len(self._open) > self._capacity:
-                _, oldest = self._open.popitem(last=False)
-                oldest.forget()
+                self._close_oldest()
         return blob
+
+    def _close_oldest(self) -> None:
+        digest, oldest = self._open.popitem(last=False)
+        content = oldest.whole
+        oldest.forget()
+        if content is not None and len(content) <= WHOLE:
+            self._whole[digest] = WholeBlob(content)
+            if len(self._whole) > self._room:
+                self._whole.popitem(last=False)
 
     def drop(self, digest: Digest) -> None:
         """It is to be deleted, or cannot be read: an open file would keep the disk's space."""
+        self._whole.pop(digest, None)
         blob = self._open.pop(digest, None)
         if blob is not None:
             blob.forget()
 
     def close(self) -> None:
+        self._whole.clear()
         for digest in list(self._open):
             self.drop(digest)
