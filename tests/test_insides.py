@@ -7,7 +7,7 @@ from typing import Any
 import httpcore
 import pytest
 
-from distcache.driver.insides import LEFT, Straight, surplus
+from distcache.driver.insides import LEFT, Straight, alone, surplus
 
 BODY = bytes(range(256)) * 1000
 LENGTH = b"Content-Length: %d" % len(BODY)
@@ -112,3 +112,27 @@ def test_where_the_parts_are_others_nothing_is_done_with_them() -> None:
     response = httpcore.Response(200, content=BODY)
     assert Straight(response).room() == 0
     assert surplus(response)
+
+
+def test_a_connection_that_is_ones_own_has_no_locks_and_works_as_before() -> None:
+    upstream = Upstream(b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n")
+
+    async def statuses() -> list[int]:
+        request = httpcore.Request("HEAD", "http://up/", headers=[(b"Host", b"up")])
+        origin = request.url.origin
+        async with httpcore.AsyncHTTPConnection(origin, network_backend=upstream) as connection:
+            first = await connection.handle_async_request(request)
+            await first.aread()
+            await first.aclose()
+            alone(connection)
+            # Nothing in it waits any more: upstream answers at once.
+            with pytest.raises(StopIteration) as ended:
+                connection.handle_async_request(request).send(None)
+            second = ended.value.value
+            await second.aread()
+            with pytest.raises(StopIteration):
+                second.aclose().send(None)
+            assert connection.is_idle()
+        return [first.status, second.status]
+
+    assert asyncio.run(statuses()) == [204, 404]

@@ -91,7 +91,13 @@ class Body:
 
     async def __aexit__(self, *_: object) -> None:
         """Unless it was read to its end, the connection is closed."""
-        await run_through(self._close())
+        if self._parts is not None and not self._over:
+            await run_through(self._tear())
+            return
+        if self._over and surplus(self._response):
+            await self._stream.aclose()
+        # Cancelled here, its connection is not idle, and is closed when it is given back.
+        await self._response.aclose()
 
     async def next(self) -> bytes | None:
         """The next piece, None at the end. Raises httpcore's errors."""
@@ -133,14 +139,11 @@ class Body:
                 while not self._over and left >= 0:
                     left -= len(await self.next() or b"")
 
-    async def _close(self) -> None:
-        if self._parts is not None and not self._over:
-            await self._stream.aclose()
-            with suppress(httpcore.NetworkError, httpcore.ProtocolError):
-                while await self.next() is not None:
-                    pass
-        elif self._over and surplus(self._response):
-            await self._stream.aclose()
+    async def _tear(self) -> None:
+        await self._stream.aclose()
+        with suppress(httpcore.NetworkError, httpcore.ProtocolError):
+            while await self.next() is not None:
+                pass
         await self._response.aclose()
 
 

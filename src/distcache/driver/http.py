@@ -18,6 +18,7 @@ from ..settings import Level, UpstreamTimeouts
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
 from ..wire.urls import Url
+from .insides import alone
 from .reach import ForbiddenError, Reach, reach_of
 from .transfers import cause_of
 
@@ -145,12 +146,15 @@ class Shelf:
                 if not connection.has_expired():
                     return Loan(connection, pool)
                 self._spent.append(connection)
-        return Loan(pool.connect(origin), pool)
+        connection = pool.connect(origin)
+        alone(connection)
+        return Loan(connection, pool)
 
     def give_back(self, loan: Loan) -> list[Connection]:
         """Nobody uses it any more. What is to be closed now."""
         pool, connection = loan.pool, loan.connection
         if connection.is_idle() and not pool.retired:
+            alone(connection)  # what it is made of has come since
             pool.idle.append(connection)
             # Those first in the list have been idle for the longest time.
             while len(pool.idle) > KEPT or (pool.idle and pool.idle[0].has_expired()):

@@ -22,6 +22,28 @@ def surplus(response: httpcore.Response) -> bool:
         return True
 
 
+def alone(connection: httpcore.AsyncConnectionInterface) -> None:
+    """Take its locks off: nobody else uses it. Each is a turn of the loop, of which a request
+    takes three."""
+    inner: Any = connection
+    while inner is not None:
+        for lock in ("_request_lock", "_state_lock"):
+            if hasattr(inner, lock):
+                setattr(inner, lock, _UNLOCKED)
+        inner = getattr(inner, "_connection", None)
+
+
+class _Unlocked:
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+_UNLOCKED = _Unlocked()
+
+
 class Straight:
     """The part of a body of known length (RFC 9112 §6.2) that may be read from its connection
     directly: through h11 each byte is copied three times."""
