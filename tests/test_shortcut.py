@@ -42,6 +42,9 @@ SITE = UpstreamSite("up", Url("http", "127.0.0.1", 1))
 APP = Repository("up", "a/img")
 LATEST = TagRef(APP, "latest")
 MANIFEST, LAYER, LARGE = b'{"a":1}', b"layer" * 999, b"large" * 20_000
+MIDDLE = b"middle" * 5000
+"""Too large to be copied behind its head."""
+BODIES = (MANIFEST, LAYER, MIDDLE, LARGE)
 TIMEOUTS = HttpTimeouts()
 
 
@@ -54,7 +57,7 @@ def content(body: bytes) -> Content:
 
 
 def records() -> Iterator[Record]:
-    for body in (MANIFEST, LAYER, LARGE):
+    for body in BODIES:
         document = Document(OCI_MANIFEST) if body is MANIFEST else None
         yield BlobStored(name(body), len(body), START, document)
         yield GrantStored(APP, content(body))
@@ -65,7 +68,7 @@ def records() -> Iterator[Record]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     root = tmp_path_factory.mktemp("shortcut") / "store"
     one = open_store(root)
-    for number, body in enumerate((MANIFEST, LAYER, LARGE)):
+    for number, body in enumerate(BODIES):
         file = one.create(Spool(number, Medium.FILE, name(body)))
         file.write(0, body)
         one.commit(file, name(body))
@@ -116,7 +119,7 @@ class Side:
             self.dialogue.receive(data)
             return b""
         self.at_once += 1
-        return answer
+        return answer if isinstance(answer, bytes) else b"".join(answer)
 
     def go_on(self) -> tuple[bytes, Pause]:
         out = b""
@@ -151,6 +154,7 @@ HEADS = (
     head("GET", f"blobs/{name(LAYER)}", "Range: bytes=1-9"),
     head("GET", f"blobs/{name(LAYER)}", f'If-None-Match: "{name(LAYER)}"'),
     head("GET", "manifests/latest", "Connection: close"),
+    head("GET", f"blobs/{name(MIDDLE)}"),
     b"GET /v2/ HTTP/1.1\r\nHost: h\r\n\r\n",
     b"GET\r\n\r\n",
     b"\r\n",
@@ -224,8 +228,8 @@ def side(store: Store) -> Iterator[Side]:
 
 @pytest.mark.parametrize(
     ("head", "at_once"),
-    [(HEADS[i], i in (0, 1, 2, 4, 7)) for i in range(9)],
-    ids=["tag", "HEAD", "digest", "via", "blob", "large", "range", "unchanged", "last"],
+    [(HEADS[i], i in (0, 1, 2, 4, 7, 9)) for i in range(10)],
+    ids=["tag", "HEAD", "digest", "via", "blob", "large", "range", "unchanged", "last", "apart"],
 )
 def test_what_is_known_whole_is_given_at_once(side: Side, head: bytes, *, at_once: bool) -> None:
     first = side.hears(head)[0]

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 
 from .. import log
-from ..driver import Dialogue, Pause, SendFile, Service, sockets
+from ..driver import Dialogue, Parts, Pause, SendFile, Service, sockets
 from ..driver.sockets import GoneError, SourceError
 from .poller import Poller
 from .transport import Transport
@@ -162,10 +162,15 @@ class Connection:
         if self._turn is None:
             self._go_on()
 
-    def _give(self, answer: bytes) -> None:
+    def _give(self, answer: bytes | Parts) -> None:
         """All of it is there; most often the client takes it whole, and sends more."""
         self._place = None
-        if not self._transport.write(answer):
+        transport = self._transport
+        if isinstance(answer, bytes):
+            done = transport.write(answer)
+        else:
+            done = transport.write_parts(answer)
+        if not done:
             self._until(self._service.time() + self._service.timeouts.write)
             return
         step = self._dialogue.step()

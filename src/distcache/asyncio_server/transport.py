@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable
 
 from ..access import subject
-from ..driver import SendFile, sockets
+from ..driver import Parts, SendFile, sockets
 from ..driver.sockets import SourceError, Want
 from .poller import LOST, READ, WRITE, Poller
 
@@ -70,6 +70,11 @@ class Transport:
             return True
         self._data = memoryview(data)[sent:]
         return self._wait()
+
+    def write_parts(self, parts: Parts) -> bool:
+        """As `write`."""
+        self._data = sockets.send_parts(self._socket, parts)
+        return not self._data or self.flush()
 
     def send_file(self, file: SendFile) -> bool:
         """False: `writable` will be called, then `flush`. GoneError, SourceError."""

@@ -28,7 +28,7 @@ from .answering import Answering
 from .checks import Ticket
 from .service import Service
 from .shortcut import Given
-from .steps import Pause, Step
+from .steps import Parts, Pause, Step
 from .telling import Line
 
 LOOP = refusal(508, Code.UNAVAILABLE, "this request has been here before: caches in a circle")
@@ -68,20 +68,20 @@ class Dialogue:
         """What is to be done next; the step before is done."""
         return self._next()
 
-    def at_once(self, data: bytes) -> bytes | None:
+    def at_once(self, data: bytes) -> bytes | Parts | None:
         """What the client sent after Pause.BYTES: the whole answer, if it is there without
         further steps. Write it, and ask for the next step when it is out. None: `receive` it."""
         if not self._between:
             return None
-        given = self._service.shortcut.find(data, self.subject)
-        if given is None:
+        found = self._service.shortcut.find(data, self.subject)
+        if found is None:
             return None
         self._begun = perf_counter()
-        self._given = given
+        self._given, answer = found
         self._wire.skip()
         self._between = self.idle = False
         self._next = self._gone_at_once
-        return given.answer
+        return answer
 
     def receive(self, data: bytes) -> None:
         """From the client; empty: it will send no more. One that says so before it has its

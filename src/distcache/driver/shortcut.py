@@ -20,6 +20,7 @@ from ..wire import plain
 from ..wire.memo import HEADS, Memo
 from .asking import new_id
 from .reading import Reading, Routes
+from .steps import Parts
 from .telling import Line, in_the_log
 
 if TYPE_CHECKING:
@@ -28,15 +29,16 @@ if TYPE_CHECKING:
     from .service import Service
 
 SMALL = 64 * 1024
-"""Bytes of body that are copied through memory, so that they leave with the head."""
+"""Bytes of body that leave from memory, with the head."""
 
 KEPT = 8 * 1024
-"""Bytes of a whole answer that is kept for as long as its second lasts: most manifests."""
+"""Bytes of a body whose answer is kept for as long as its second lasts: most manifests."""
 
 
 @define(eq=False)
 class Given:
-    """One answer, as it is for one second: `sent` bytes of it are body. `who` is told it."""
+    """One answer, as it is for one second: `sent` bytes of it are body, which are in `answer`
+    unless they are `apart`. `who` is told it."""
 
     request: Request
     pull: Pull
@@ -46,6 +48,7 @@ class Given:
     second: int
     answer: bytes
     sent: int
+    apart: bool
     _said: log.Answered | None = field(default=None, init=False)
 
     def tell(self, begun: float, client: str, service: Service) -> None:
@@ -95,9 +98,9 @@ class Shortcut:
         self._now = service.driver.clock.now
         self._whole = service.driver.whole
 
-    def find(self, data: bytes, subject: str | None) -> Given | None:
-        """The answer to `data`, from a client with a certificate of `subject`; its pull counts as
-        answered. None: nothing has happened."""
+    def find(self, data: bytes, subject: str | None) -> tuple[Given, bytes | Parts] | None:
+        """The answer to `data`, from a client with a certificate of `subject`, and all of its
+        bytes; its pull counts as answered. None: nothing has happened."""
         request = plain.exactly(data)
         if request is None:
             return None
@@ -116,13 +119,16 @@ class Shortcut:
             return None
         given, second = ready.given, int(now)
         if (
-            given is not None
-            and given.hit is hit
-            and given.second == second
-            and given.who == ready.who
+            given is None
+            or given.hit is not hit
+            or given.second != second
+            or given.who != ready.who
         ):
-            return given
-        return self._render(ready, hit, now)
+            given = self._render(ready, hit, now)
+        if given is None or not given.apart:
+            return None if given is None else (given, given.answer)
+        body = self._body(hit)
+        return None if body is None else (given, (given.answer, body))
 
     def _prepare(self, request: Request) -> _Ready | None:
         service = self._service
@@ -144,23 +150,24 @@ class Shortcut:
         return True
 
     def _render(self, ready: _Ready, hit: Hit, now: float) -> Given | None:
-        """None: not all of it is at hand."""
-        body, span = b"", hit.span
-        if span is not None:
-            if span.stop - span.start > SMALL:
-                return None
-            found = self._service.driver.read(hit.digest, span)
-            if found is None:
-                return None
-            body = found
+        """None: not all of it is at hand, or it is too much."""
+        length = 0 if hit.span is None else hit.span.stop - hit.span.start
+        apart = length > KEPT
+        body = self._body(hit) if length and not apart else b""
+        if length > SMALL or body is None:
+            return None
         request, reading = ready.reading.request, ready.reading
         lane = plain.Lane(request, b"")
         start = lane.answer(hit.head, ready.pull, now)
         if start is None:
             return None
-        lane.sent(len(body))
+        lane.sent(length)
         lane.finish()
-        whole = start + body if body else start
-        given = Given(request, ready.pull, ready.who, reading.id, hit, int(now), whole, len(body))
-        ready.given = given if len(whole) <= KEPT else None
+        who, answer = ready.who, start + body
+        given = Given(request, ready.pull, who, reading.id, hit, int(now), answer, length, apart)
+        ready.given = given
         return given
+
+    def _body(self, hit: Hit) -> bytes | None:
+        assert hit.span is not None
+        return self._service.driver.read(hit.digest, hit.span)

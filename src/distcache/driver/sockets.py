@@ -12,6 +12,8 @@ import struct
 from contextlib import suppress
 from enum import Enum
 
+from .steps import Parts
+
 READ = 64 * 1024
 """Bytes of one read: a whole header at its largest."""
 
@@ -95,6 +97,23 @@ def send(sock: socket.socket, data: bytes | memoryview, *, more: bool = False) -
         return 0
     except OSError as error:
         raise GoneError from error
+
+
+def send_parts(sock: socket.socket, parts: Parts) -> bytes | memoryview:
+    """Both in one write, without putting one behind the other in memory: what is left of them,
+    for which there was no room. GoneError."""
+    head, body = parts
+    if _secured(sock):
+        return head + body
+    try:
+        count = sock.sendmsg(parts)
+    except BlockingIOError:
+        count = 0
+    except OSError as error:
+        raise GoneError from error
+    if count < len(head):
+        return head[count:] + body
+    return memoryview(body)[count - len(head) :]
 
 
 def send_file(sock: socket.socket, fd: int, start: int, stop: int) -> int:

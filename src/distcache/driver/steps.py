@@ -22,4 +22,7 @@ class SendFile:
     stop: int
 
 
+Parts = tuple[bytes, bytes]
+"""Bytes to be written one behind the other, together. Neither is empty."""
+
 Step = bytes | SendFile | Pause

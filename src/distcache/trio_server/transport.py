@@ -6,7 +6,7 @@ import ssl
 import trio
 
 from ..access import subject
-from ..driver import sockets
+from ..driver import Parts, sockets
 from ..driver.sockets import GoneError, Want
 
 
@@ -43,8 +43,10 @@ class Transport:
         """Something has come; others have had their turn meanwhile."""
         await trio.lowlevel.wait_readable(self._fd)
 
-    def begin(self, data: bytes) -> bytes | memoryview:
+    def begin(self, data: bytes | Parts) -> bytes | memoryview:
         """Write it as far as there is room: the rest. GoneError."""
+        if not isinstance(data, bytes):
+            return sockets.send_parts(self._socket, data)
         count = sockets.send(self._socket, data)
         return b"" if count == len(data) else memoryview(data)[count:]
 
