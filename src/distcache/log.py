@@ -1,48 +1,30 @@
-"""Log lines, as text (`key=value`, like the registry's) or JSON; one per record.
+"""The log: one line per record.
 
-Values are quoted whenever they hold more than plain characters, so that nothing a client sends
-can begin a line or a field of its own. Lines of the access log are many and much alike: what is
-said of a request is put aside, and at latest DELAY later all of it is made into lines, from parts
-made once, and written in one go.
+Lines of the access log are many and much alike: what is said of a request is put aside, and at
+latest DELAY later all of it is made into lines, from parts made once, and written in one go.
 """
 
-import json
 import logging
-import re
 import sys
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from functools import lru_cache
 from threading import Lock, Timer, current_thread
 from time import time
 from typing import TextIO
 
-from attrs import define, frozen
+from attrs import frozen
 
+from .lines import LEVELS, Answer, Hole, Json, Text
+from .lines import Value as Value
 from .settings import Formatter, Level, Log
-
-Value = str | int | float | None
-"""None: the field is left out."""
 
 _LOGGER = logging.getLogger("distcache")
 _ACCESS = logging.getLogger("distcache.access")
-_LEVELS = {
-    Level.DEBUG: logging.DEBUG,
-    Level.INFO: logging.INFO,
-    Level.WARN: logging.WARNING,
-    Level.ERROR: logging.ERROR,
-}
-_NAMES = {number: level.value for level, number in _LEVELS.items()}
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@+^%*-]+")
-_KEY = re.compile(r"[^A-Za-z0-9_.-]")
-_LONGEST = 1000
-"""Characters of one value; what is beyond is cut, so that no request makes a huge line."""
+
 DELAY = 0.05
 """Seconds. The first request after so long is written at once, those that follow are together."""
-CLIENTS = 1024
-"""Clients whose names are remembered as they are shown."""
+
 _TOGETHER = 256
 """Lines that are written together at most."""
 
@@ -51,20 +33,20 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
     """Set up the `distcache` loggers, anew at each call; lines go to standard error. Nothing of
     other libraries is shown below the level of a warning."""
     flush()
-    formatter = (_Text if settings.formatter is Formatter.TEXT else _Json)(settings.fields)
+    formatter = (Text if settings.formatter is Formatter.TEXT else Json)(settings.fields)
     writer = _Current.writer = _Writer(stream or sys.stderr, formatter)
     handler = _Handler(writer)
     handler.setFormatter(formatter)
     _LOGGER.handlers = [handler]
     _LOGGER.propagate = False
-    _LOGGER.setLevel(_LEVELS[settings.level])
+    _LOGGER.setLevel(LEVELS[settings.level])
     _ACCESS.setLevel(logging.INFO)
     _ACCESS.disabled = not settings.access
 
 
 def note(level: Level, message: str, fields: Mapping[str, Value] | None = None) -> None:
     """One event of the server's own."""
-    _LOGGER.log(_LEVELS[level], "%s", message, extra={"fields": dict(fields or {})})
+    _LOGGER.log(LEVELS[level], "%s", message, extra={"fields": dict(fields or {})})
 
 
 def failure(message: str, error: BaseException) -> None:
@@ -81,7 +63,7 @@ def access_wanted() -> bool:
 class Answered:
     """What is said of answered requests that differ in their client, id and duration only."""
 
-    fields: "Mapping[str, Value | _Hole]"
+    fields: "Mapping[str, Value | Hole]"
     writer: "_Writer | None"
     parts: tuple[str, ...]
 
@@ -98,16 +80,16 @@ def answered(
 ) -> Answered:
     """`sent` bytes of body, `cache` as in Cache-Status, `user` who asked, where that is known.
     The target's query is shown; no header that could hold a secret is taken."""
-    fields: dict[str, Value | _Hole] = {
+    fields: dict[str, Value | Hole] = {
         "http.request.method": method,
         "http.request.uri": target,
-        "http.request.remoteaddr": _Hole(),
+        "http.request.remoteaddr": Hole(),
         "auth.user.name": user,
         "http.request.useragent": agent,
-        "http.request.id": _Hole(),
+        "http.request.id": Hole(),
         "http.response.status": status,
         "http.response.written": sent,
-        "http.response.duration": _Hole(),
+        "http.response.duration": Hole(),
         "cache": cache,
     }
     return _prepared(fields)
@@ -140,35 +122,27 @@ def flush() -> None:
 _COMPLETED = "response completed"
 
 
-class _Hole:
-    """A value that each line has its own of."""
-
-
-def _prepared(fields: "Mapping[str, Value | _Hole]") -> Answered:
+def _prepared(fields: "Mapping[str, Value | Hole]") -> Answered:
     writer = _Current.writer
     if writer is None:
         return Answered(fields, None, ())
     formatter = writer.formatter
-    whole = {"time": _Hole(), "level": "info", "msg": _COMPLETED, **formatter.common, **fields}
+    whole = {"time": Hole(), "level": "info", "msg": _COMPLETED, **formatter.common, **fields}
     return Answered(fields, writer, formatter.around(formatter.pieces(whole)))
-
-
-_Answer = tuple[tuple[str, ...], str, float, str, float]
-"""Parts of the line, client, duration, id, time."""
 
 
 class _Writer:
     """Writes lines in the order they come, from any thread."""
 
-    def __init__(self, stream: TextIO, formatter: "_Text") -> None:
+    def __init__(self, stream: TextIO, formatter: "Text") -> None:
         self.formatter = formatter
         self._stream = stream
         self._lock = Lock()
-        self._waiting: deque[str | _Answer] = deque()
+        self._waiting: deque[str | Answer] = deque()
         self._timer: Timer | None = None
         self._written = -DELAY
 
-    def put_aside(self, answer: _Answer, now: float) -> None:
+    def put_aside(self, answer: Answer, now: float) -> None:
         """It is written soon, with those that follow."""
         self._waiting.append(answer)
         if self._timer is None or len(self._waiting) >= _TOGETHER:
@@ -228,119 +202,3 @@ class _Current:
     """What `configure` made; None: whoever embeds us does the logging."""
 
     writer: _Writer | None = None
-
-
-@define(eq=False)
-class _Second:
-    """The last second that was written, as lines begin with it."""
-
-    number: int = -1
-    text: str = ""
-
-
-_second = _Second()
-
-
-def _shown(moment: float) -> str:
-    number = int(moment)
-    if number != _second.number:
-        text = datetime.fromtimestamp(number, UTC).isoformat()
-        _second.number, _second.text = number, text.removesuffix("+00:00")
-    return f"{_second.text}.{int((moment - number) * 1000):03d}Z"
-
-
-class _Text(logging.Formatter):
-    def __init__(self, common: Mapping[str, str]) -> None:
-        super().__init__()
-        self.common = common
-        self.remembered = lru_cache(CLIENTS)(self.shown)
-        """`shown`, for what is often the same."""
-
-    def parts(self, record: logging.LogRecord) -> dict[str, Value]:
-        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        found: dict[str, Value] = {
-            "time": when.replace("+00:00", "Z"),
-            "level": _NAMES.get(record.levelno, record.levelname.lower()),
-            "msg": record.getMessage(),
-            **self.common,
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            found["error"] = self.formatException(record.exc_info)
-        return found
-
-    def format(self, record: logging.LogRecord) -> str:
-        return "".join(self.pieces(self.parts(record)))
-
-    def pieces(self, fields: "Mapping[str, Value | _Hole]") -> tuple[str, ...]:
-        """The line as it is between its holes."""
-        done: list[str] = []
-        text = self.opening
-        joint = ""
-        for key, value in fields.items():
-            if value is None:
-                continue
-            text += joint + self.label(key)
-            joint = self.joint
-            if isinstance(value, _Hole):
-                done.append(text)
-                text = ""
-            else:
-                text += self.shown(_bounded(key, value))
-        return (*done, text + self.closing)
-
-    def line(self, answer: _Answer) -> str:
-        """As `format` would give it."""
-        (start, before, between, after, end), client, seconds, request, moment = answer
-        return (
-            f"{start}{_shown(moment)}{before}{self.remembered(client)}{between}"
-            f"{request}{after}{seconds * 1000:.3f}{end}"
-        )
-
-    def around(self, pieces: tuple[str, ...]) -> tuple[str, ...]:
-        """Of an answer's line, with what stands around the values of its holes; nothing, when
-        these are others than we know of."""
-        if len(pieces) != 5:
-            return ()
-        mark = self.mark
-        start, before, between, after, end = pieces
-        return (
-            f"{start}{mark}",
-            f"{mark}{before}",
-            f"{between}{mark}",
-            f"{mark}{after}{mark}",
-            f"ms{mark}{end}\n",
-        )
-
-    opening = closing = ""
-    joint = " "
-    mark = ""
-    """Stands around plain text."""
-
-    def label(self, key: str) -> str:
-        return f"{_KEY.sub('_', key)}="
-
-    def shown(self, value: str | int | float) -> str:
-        return _quoted(value)
-
-
-class _Json(_Text):
-    opening, joint, closing, mark = "{", ", ", "}", '"'
-
-    def label(self, key: str) -> str:
-        return f"{json.dumps(key)}: "
-
-    def shown(self, value: str | int | float) -> str:
-        return json.dumps(value)
-
-
-def _bounded(key: str, value: str | int | float) -> str | int | float:
-    if isinstance(value, str) and len(value) > _LONGEST and key != "error":
-        return f"{value[:_LONGEST]}…"
-    return value
-
-
-def _quoted(value: str | int | float) -> str:
-    text = str(value)
-    # JSON's quoting leaves no control character and no line separator: everything is ASCII.
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
