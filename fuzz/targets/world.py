@@ -8,6 +8,7 @@ from itertools import product
 
 from attrs import evolve
 
+from tests.model import checks
 from tests.model.scene import PULLS, Bound
 from tests.model.world import World
 
@@ -57,5 +58,5 @@ def one_input(data: bytes) -> None:
         if not actions:
             break
         world = world.act(actions[choice % len(actions)])
-        world.fork().check()
-    world.settle(set())
+        checks.check(world.fork())
+    checks.settle(world, set())

@@ -33,6 +33,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from attrs import frozen
 
+from . import checks, choices
 from .bounds import LARGE
 from .keys import key
 from .scene import Bound
@@ -78,7 +79,7 @@ def replay(bound: Bound, actions: Sequence[str]) -> World:
     world = World(bound)
     for action in actions:
         world = world.act(action)
-        world.fork().check()
+        checks.check(world.fork())
     return world
 
 
@@ -115,7 +116,7 @@ class _Walk:
 
     def _expand(self, index: int, world: World, queue: deque[tuple[int, World]]) -> int:
         actions = world.actions()
-        benign = world.benign()
+        benign = choices.benign(world)
         for action in actions:
             try:
                 after = world.act(action)
@@ -128,7 +129,7 @@ class _Walk:
                     self._actions.append(self._words.setdefault(action, len(self._words)))
                     self._depths.append(self._depths[index] + 1)
                     self._onward.append(UNKNOWN)
-                    after.check()
+                    checks.check(after)
                     queue.append((number, after))
             except (AssertionError, LookupError, AttributeError, TypeError) as error:
                 raise self._counterexample(index, [action], error) from error
@@ -143,7 +144,7 @@ class _Walk:
     def _settle(self, index: int, world: World) -> None:
         """Where what should happen next is beyond the budget."""
         try:
-            world.settle(self._resting)
+            checks.settle(world, self._resting)
         except (AssertionError, LookupError, AttributeError, TypeError) as error:
             raise self._counterexample(index, [], error) from error
         self._onward[index] = AT_REST

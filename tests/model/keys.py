@@ -16,7 +16,8 @@ from distcache.core.oci import Digest
 
 if TYPE_CHECKING:
     from .clients import Client
-    from .world import Job, World
+    from .store import Job
+    from .world import World
 
 
 def key(world: World, *, budgets: bool = True) -> Hashable:

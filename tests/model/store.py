@@ -9,8 +9,11 @@ the grants and tags that refer to it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
+from distcache.core import effects as fx
+from distcache.core import events as ev
+from distcache.core.cache import Cache
 from distcache.core.inventory import (
     BlobDropped,
     BlobStored,
@@ -26,7 +29,78 @@ from distcache.core.inventory import (
 )
 from distcache.core.oci import Digest
 
-from .scene import SIZES
+from .clients import BrokenPromise
+from .scene import SIZES, TAG
+
+if TYPE_CHECKING:
+    from .world import World
+
+Job = fx.CommitBlob | fx.DeleteBlob
+
+
+def do(world: World, digest: str, result: str) -> None:
+    """The next job for this digest ends: `ok` or `fail`."""
+    index, job = next((i, j) for i, j in enumerate(world.jobs) if j.digest == digest)
+    world.jobs = world.jobs[:index] + world.jobs[index + 1 :]
+    commit = isinstance(job, fx.CommitBlob)
+    if result == "fail":
+        world.left["faults"] -= 1
+        let_go(world, job.digest)
+        operation = ev.StoreOperation.COMMIT if commit else ev.StoreOperation.DELETE
+        world.feed(ev.StoreFailed(operation, job.digest, ev.StoreFault.NO_SPACE))
+    elif isinstance(job, fx.CommitBlob):
+        held = world.spools[job.spool.number]
+        if not all(held) or len(held) != SIZES[job.digest]:
+            raise BrokenPromise(f"published what is wrong: {job}")
+        world.disk |= {job.digest}
+        world.feed(ev.BlobCommitted(job.digest))
+    else:
+        world.disk -= {job.digest}
+        world.feed(ev.BlobDeleted(job.digest, SIZES[job.digest]))
+
+
+def kill(world: World, written: int) -> None:
+    """All that was in memory is lost, and of the journal all but the first `written` records."""
+    world.left["kills"] -= 1
+    inventory = restarted(world.records[:written], world.disk, world.now)
+    if not any(getattr(r, "reference", None) == TAG for r in inventory.records):
+        world.held = None
+    elif world.held is not None:
+        there = [r for r in inventory.records if getattr(r, "digest", None) == world.held]
+        world.held = world.held if any(getattr(r, "document", None) for r in there) else None
+    world.records = tuple(inventory.records)
+    told = [r for r in world.records if isinstance(r, TagStored) and r.reference == TAG]
+    world.said = told[0].descriptor.content.digest if told else None
+    world.pins = frozenset(r.what for r in world.records if isinstance(r, PinStored))
+    world.agreed, world.ill, world.limited_until = {}, {}, 0.0
+    # That it was forgotten may be lost.
+    world.vouched |= {r.repository for r in world.records if isinstance(r, GrantStored)}
+    for container in (world.clients, world.fetches, world.spools, world.tokens):
+        container.clear()
+    world.jobs, world.discarded, world.trail = (), frozenset(), frozenset()
+    world.draining = False
+    world.cache = Cache(world.config(), inventory)
+    world.cache.check()
+
+
+def let_go(world: World, digest: Digest) -> None:
+    """The store may lose it, or has."""
+    if world.held == digest:
+        world.held = None
+    if world.said == digest and world.bound.wishes:
+        # The tag goes with it, and what it was is not pinned by it any more.
+        world.said = None
+
+
+def tidy(world: World) -> None:
+    """Forget the spools that are discarded and that nobody works with any more."""
+    used = {s.spool.number for s in world.fetches.values() if s.spool is not None}
+    outs = [c.out.source for c in world.clients.values() if c.out is not None]
+    used |= {source.number for source in outs if isinstance(source, fx.Spool)}
+    used |= {job.spool.number for job in world.jobs if isinstance(job, fx.CommitBlob)}
+    for number in world.discarded - used:
+        world.spools.pop(number, None)
+    world.discarded &= used
 
 
 def restarted(records: Iterable[Record], disk: frozenset[Digest], now: float) -> Inventory:

@@ -6,6 +6,7 @@ import pytest
 
 from distcache.core.pull import Method
 
+from . import checks
 from .bounds import SMALL
 from .explore import Counterexample, Result, explore, replay
 from .keys import key
@@ -71,7 +72,7 @@ def test_a_deletion_that_fails_while_the_same_is_fetched_again_harms_nobody() ->
     moved = ["pull 2 tag", "fetch 6 head", "fetch 6 more", "fetch 6 more", "fetch 6 end", "sent 1"]
     evicted = ["job sha256:d2 ok", "fetch 7 head"]
     again = ["fetch 9 head", "fetch 9 more", "fetch 9 more", "job sha256:d2 fail", "fetch 9 end"]
-    replay(bound, [*first, *moved, *evicted, *again]).settle(set())
+    checks.settle(replay(bound, [*first, *moved, *evicted, *again]), set())
 
 
 def test_content_may_be_forgotten_again_before_it_is_gone() -> None:

@@ -5,6 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from . import checks
 from .scene import PULLS, Bound
 from .world import World
 
@@ -68,11 +69,11 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def the_core_is_sound(self) -> None:
         if hasattr(self, "world"):
-            self.world.fork().check()
+            checks.check(self.world.fork())
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
-            self.world.settle(set())
+            checks.settle(self.world, set())
 
 
 TestWalk = Walk.TestCase

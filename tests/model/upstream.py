@@ -3,6 +3,8 @@ tell instead."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from attrs import evolve
 
 from distcache.core import effects as fx
@@ -41,6 +43,16 @@ QUOTA = ev.Quota(100, 5, 600.0)
 """Of an upstream that is scarce: little is left, for ten minutes."""
 
 REDIRECTS = ("abroad", "home", "private")
+
+
+class Sim(NamedTuple):
+    """One fetch under way: nothing said yet, or the body of `digest` from `at` to `stop`."""
+
+    request: fx.UpstreamRequest
+    spool: fx.Spool | None
+    at: int | None = None
+    digest: Digest | None = None
+    stop: int = 0
 
 
 def location(what: str, mirror: int | None) -> ev.Location:
