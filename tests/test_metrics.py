@@ -27,6 +27,7 @@ NOW = Gauges(
     journal_failures=0,
     quota={"docker.io": (60, 100)},
     moved=8,
+    held_back=9,
 )
 
 
@@ -152,3 +153,4 @@ def test_how_late_the_loop_is_is_told_by_buckets(meter: Meter) -> None:
         assert value(meter, "distcache_loop_lag_seconds_bucket", le=bound) == count
     assert value(meter, "distcache_loop_lag_seconds_count") == 4
     assert value(meter, "distcache_immutable_tags_moved_total") == 8
+    assert value(meter, "distcache_held_back_total") == 9

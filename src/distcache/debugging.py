@@ -17,6 +17,7 @@ from .admin.names import Names
 from .admin.recent import Recent
 from .admin.site import Site
 from .core.cache import Cache
+from .core.cooldown import HELD_BACK
 from .core.decision import Outcome
 from .core.events import Event, Pruned
 from .core.oci import Content, Repository, TagRef, Time
@@ -130,6 +131,7 @@ class Debugging:
             journal_failures=self._driver.journal_failures,
             quota=quota,
             moved=self._driver.noted[MOVED],
+            held_back=self._driver.noted[HELD_BACK],
         )
 
     def _traffic(self) -> tuple[int, int, int, int]:

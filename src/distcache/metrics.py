@@ -46,6 +46,8 @@ class Gauges:
     quota: Mapping[str, tuple[int, int]]
     moved: int
     """Times that upstream was seen to have moved a tag that is not to move."""
+    held_back: int
+    """Pulls that did not get what upstream has, because of the cool-down."""
 
 
 @define
@@ -203,6 +205,7 @@ class Meter(Collector):
             ("evicted_bytes", "Their bytes.", now.evicted_bytes),
             ("journal_failures", "Batches that the index could not take.", now.journal_failures),
             ("immutable_tags_moved", "Tags that were not to move, and did upstream.", now.moved),
+            ("held_back", "Pulls held back by the cool-down.", now.held_back),
         ):
             yield CounterMetricFamily(f"distcache_{name}", text, value=number)
         for at, name in enumerate(("remaining", "limit")):

@@ -7,6 +7,7 @@ import pytest
 from distcache.core import fingerprint
 from distcache.core.events import Cause, Challenge, PullRequested
 from distcache.core.fingerprint import Labels
+from distcache.core.inventory import SeenStored
 from distcache.core.oci import TagRef
 from distcache.core.pull import Method, Pull, RangeSpec
 from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, START, blob, held, records
@@ -124,6 +125,17 @@ def test_which_was_used_before_which_matters() -> None:
 def test_how_long_before_matters_only_where_idle_content_goes() -> None:
     assert uses(-4e6, -2e6) == uses(-3e6, -2e6)
     assert uses(START - 4.0, START, ttl=9.0) != uses(START - 3.0, START, ttl=9.0)
+
+
+def known_for(seconds: float, cool_down: float) -> Hashable:
+    known = SeenStored(APP, IMAGE.digest, START - seconds)
+    return scenario(config(cool_down=cool_down), [known]).cache.fingerprint(START)
+
+
+def test_how_long_a_manifest_is_known_matters_until_it_is_old_enough() -> None:
+    assert known_for(5.0, 60.0) != known_for(6.0, 60.0)
+    assert known_for(60.0, 60.0) == known_for(61.0, 60.0)
+    assert known_for(5.0, 0.0) == known_for(6.0, 0.0)
 
 
 def nothing(s: Scenario) -> None:

@@ -223,6 +223,20 @@ def test_mirrors_that_rest_are_named_by_their_upstream() -> None:
 # Explanations
 
 
+def test_of_what_is_held_back_is_told_since_when_and_until_when() -> None:
+    s = scenario(config(cool_down=60.0))
+    client = s.get(LATEST)
+    s.fetch.offers(IMAGE)
+    assert client.status == 403
+    for what in (LATEST, IMAGE.content):
+        found = explained(s, what)
+        assert (found.known_since, found.held_back_until) == (START, START + 60.0)
+    s.passes(60.0)
+    assert explained(s).held_back_until is None
+    unknown = explained(s, MOVED.content)
+    assert (unknown.known_since, unknown.held_back_until) == (None, None)
+
+
 def test_of_what_was_never_asked_for_nothing_is_known() -> None:
     assert explained(scenario()) == Explanation(
         reference=LATEST,
@@ -232,6 +246,8 @@ def test_of_what_was_never_asked_for_nothing_is_known() -> None:
         fresh_until=None,
         stale_until=None,
         absent_until=None,
+        known_since=None,
+        held_back_until=None,
         held=False,
         size=None,
         used=None,
@@ -252,6 +268,8 @@ def test_a_tag_that_is_held_tells_how_long_it_is_good_for() -> None:
         fresh_until=START + 60.0,
         stale_until=START + 1000.0,
         absent_until=None,
+        known_since=None,
+        held_back_until=None,
         held=True,
         size=IMAGE.size,
         used=START,

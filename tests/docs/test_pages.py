@@ -34,7 +34,7 @@ def anchors(page: Path) -> set[str]:
 
 def told() -> set[str]:
     """Every metric's name that a server which has seen everything tells."""
-    gauges = Gauges(1, 1, 1, 1, 1, 1, 1, 0, 0, 0, {"docker.io": (1, 2)}, 0)
+    gauges = Gauges(1, 1, 1, 1, 1, 1, 1, 0, 0, 0, {"docker.io": (1, 2)}, 0, 0)
     meter = Meter(lambda: gauges)
     meter.answered(Pull(Method.GET, TagRef(Repository("a", "b"), "c")), HIT, 200, 1, 0.1)
     meter.asked("docker.io", "200", 0.1)

@@ -24,6 +24,8 @@ from distcache.core.inventory import (
     PinDropped,
     PinStored,
     Record,
+    SeenDropped,
+    SeenStored,
     TagDropped,
     TagStored,
 )
@@ -109,6 +111,7 @@ def restarted(records: Iterable[Record], disk: frozenset[Digest], now: float) ->
     tags: dict[object, TagStored] = {}
     grants: dict[GrantStored, None] = {}
     pins: dict[PinStored, None] = {}
+    seen: dict[object, SeenStored] = {}
     for record in records:
         match record:
             case BlobStored():
@@ -131,6 +134,10 @@ def restarted(records: Iterable[Record], disk: frozenset[Digest], now: float) ->
                 pins[record] = None
             case PinDropped():
                 pins.pop(PinStored(record.what), None)
+            case SeenStored():
+                seen[record.repository, record.digest] = record
+            case SeenDropped():
+                seen.pop((record.repository, record.digest), None)
             case BlobDropped():
                 gone = record.digest
                 blobs.pop(gone, None)
@@ -147,5 +154,6 @@ def restarted(records: Iterable[Record], disk: frozenset[Digest], now: float) ->
             *(t for t in tags.values() if t.descriptor.content.digest in disk),
             *(g for g in grants if g.content.digest in disk),
             *pins,
+            *seen.values(),
         )
     )

@@ -15,6 +15,8 @@ from distcache.core.inventory import (
     PinDropped,
     PinStored,
     Record,
+    SeenDropped,
+    SeenStored,
     TagDropped,
     TagStored,
 )
@@ -109,6 +111,35 @@ def test_equal_names_of_two_upstreams_are_not_confused(path: Path, index: Index)
     assert reopened(path, index).grants == [other]
 
 
+def test_since_when_a_manifest_is_known_stays_when_it_is_not_held(path: Path, index: Index) -> None:
+    index.write([BLOB, SeenStored(ALPINE, A, 5.0), SeenStored(ALPINE, B, 6.0), BlobDropped(A)])
+    index.write([SeenStored(ALPINE, B, 4.0)])
+    held = reopened(path, index)
+    assert held.seen == [SeenStored(ALPINE, A, 5.0), SeenStored(ALPINE, B, 4.0)]
+    again = open_index(path)
+    again.write([SeenDropped(ALPINE, A)])
+    assert reopened(path, again).seen == [SeenStored(ALPINE, B, 4.0)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE seen SET since = 'long ago'",
+        "UPDATE seen SET digest = x'ff'",
+        "UPDATE seen SET name = CAST(x'ff' AS TEXT)",
+    ],
+)
+def test_a_damaged_row_of_a_time_is_dropped_alone(path: Path, index: Index, statement: str) -> None:
+    index.write([SeenStored(ALPINE, A, 5.0)])
+    index.close()
+    spoil(path, statement)
+    index = open_index(path)
+    index.write([SeenStored(ALPINE, B, 6.0)])
+    found = index.load()
+    assert (found.seen, found.damaged) == ([SeenStored(ALPINE, B, 6.0)], 1)
+    assert reopened(path, index).damaged == 0
+
+
 def model(records: list[Record]) -> tuple[dict[object, Record], ...]:
     """The same in dictionaries."""
     blobs: dict[object, Record] = {}
@@ -188,7 +219,7 @@ def test_an_index_of_a_later_release_is_left_as_it_is(path: Path, index: Index) 
     connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
     content = path.read_bytes()
-    with pytest.raises(StoreTooNew, match=r"schema version 4, this release knows 3"):
+    with pytest.raises(StoreTooNew, match=r"schema version 5, this release knows 4"):
         open_index(path)
     assert path.read_bytes() == content
     assert [entry.name for entry in path.parent.iterdir()] == ["index.sqlite"]
@@ -290,6 +321,26 @@ CREATE TABLE pins (what TEXT PRIMARY KEY);
 PRAGMA user_version = 2;
 """  # noqa: E501
 """As version 2 wrote it."""
+
+OF_3 = OF_2.replace("etag TEXT)", "etag TEXT, listed TEXT)").replace("= 2", "= 3")
+
+
+def test_an_index_of_version_3_is_taken_over_whole(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(OF_3)
+    target = DESCRIPTOR.dump(tag("3", A).descriptor)
+    row = (REFERENCE.dump(tag("3", A).reference), A, target, 1000.0, TEXT.dump('"e"'), None)
+    connection.execute("INSERT INTO tags VALUES (?, ?, ?, ?, ?, ?)", row)
+    connection.execute("INSERT INTO grants VALUES (?, 'blob', 'docker.io', 'library/alpine')", (A,))
+    connection.commit()
+    connection.close()
+    again = open_index(path)
+    assert not again.renewed
+    assert again.load() == Held([], [tag("3", A)], [grant(A)], 0)
+    known = SeenStored(ALPINE, A, 7.0)
+    again.write([known])
+    assert reopened(path, again).seen == [known]
+
 
 BEFORE = {1: "DROP TABLE pins; PRAGMA user_version = 1;", 2: ""}
 """What version 2 did not have, or had, that an earlier one had not."""

@@ -127,6 +127,11 @@ def test_the_namespace_is_given_back_only_when_sent() -> None:
             "distcache; fwd=stale; fwd-status=200; ttl=-12; stored; collapsed"
             "; detail=stale-if-error",
         ),
+        (Decision(Outcome.HIT, cooling=True), "distcache; hit; detail=cool-down"),
+        (
+            Decision(Outcome.FWD, Fwd.STALE, 200, cooling=True),
+            "distcache; fwd=stale; fwd-status=200; detail=cool-down",
+        ),
         *((Decision(Outcome.FWD, why), f"distcache; fwd={why.value}") for why in Fwd),
     ],
 )

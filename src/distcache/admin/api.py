@@ -157,6 +157,8 @@ class Api:
             "fresh_until": found.fresh_until,
             "stale_until": found.stale_until,
             "absent_until": found.absent_until,
+            "known_since": found.known_since,
+            "held_back_until": found.held_back_until,
             "held": found.held,
             "size": found.size,
             "used": found.used,
@@ -255,6 +257,12 @@ def _sentence(found: Explanation, repository: Repository, now: Time) -> str:
     upstream = repository.upstream
     if found.absent_until is not None and found.absent_until > now:
         return f"404: {upstream} said so, and is asked again in {found.absent_until - now:.0f} s"
+    if found.held_back_until is not None:
+        left = (found.held_back_until - now) / 3600
+        text = f"is too new: the cool-down holds it back for {left:.1f} h more"
+        if isinstance(found.reference, Content):
+            return f"403: {text}"
+        return f"{text}; until then what the tag was before is served where that is held, else 403"
     if found.descriptor is None and not found.held:
         if found.filling is not None:
             return "is being fetched now"

@@ -52,6 +52,8 @@ def why(ref: Reference, config: ConfigOption = None, as_json: JsonOption = False
             ("last checked", when(tree["checked"])),
             ("fresh until", when(tree["fresh_until"])),
             ("usable while upstream fails until", when(tree["stale_until"])),
+            ("known since", when(tree["known_since"])),
+            ("held back until", when(tree["held_back_until"])),
             ("held", _held(tree)),
             ("last used", when(tree["used"])),
             ("pinned", "yes" if tree["pinned"] else "no"),

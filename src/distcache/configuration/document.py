@@ -184,6 +184,8 @@ class Upstream:
     stale_if_error: Seconds | None = None
     negative_ttl: Seconds | None = None
     immutable_tags: Names | None = None
+    cool_down: Seconds | None = None
+    cool_down_except: Names = ()
 
 
 @frozen
@@ -199,6 +201,7 @@ class Proxy:
     stale_if_error: Seconds = Seconds(720 * 3600)
     negative_ttl: Seconds = Seconds(10)
     immutable_tags: Names = ()
+    cool_down: Seconds = Seconds(0)
     max_size: Bytes | None = None
     offline: bool = False
     timeouts: UpstreamTimeouts = UpstreamTimeouts()

@@ -154,7 +154,16 @@ class Upstreams:
             basic=login is not None,
             mirrors=len(self.sites[key].mirrors),
             immutable=self._immutable(meant, path),
+            cool_down=self._cool_down(meant, path),
+            cool_down_except=meant.cool_down_except,
         )
+
+    def _cool_down(self, meant: document.Upstream, path: str) -> float:
+        found = _first(meant.cool_down, self._proxy.cool_down)
+        if found and meant.passthrough:
+            # What one client has been shown must tell nothing to another.
+            self._wrong("cannot be had with cool_down: set that to 0", f"{path}.passthrough")
+        return found
 
     def _immutable(self, meant: document.Upstream, path: str) -> tuple[str, ...]:
         own = meant.immutable_tags

@@ -13,6 +13,7 @@ from . import (
     authorities,
     blobs,
     calls,
+    cooldown,
     decide,
     eviction,
     exchanges,
@@ -58,7 +59,7 @@ from .exchanges import Exchange, ExchangeState
 from .fills import Fill, FillState
 from .fingerprint import Labels, fingerprint
 from .hits import Hit
-from .inventory import BlobStored, GrantStored, Inventory, PinStored, TagStored
+from .inventory import BlobStored, GrantStored, Inventory, PinStored, SeenStored, TagStored
 from .oci import Content, Digest, Kind, Repository, Time
 from .operations import Explanation, Filling, Image, Named, Reach, Stats
 from .problems import TOO_SLOW, Failure
@@ -129,6 +130,7 @@ class Cache:
     def configure(self, config: Config) -> None:
         """New policies from now on; the upstreams' keys must not shrink while in use."""
         self._state.config = config
+        cooldown.begin(self._state)
         self._state.version += 1
         self._deadline_known = False
 
@@ -200,8 +202,12 @@ class Cache:
                         state.grants[record.content] = holders | {record.repository}
                 case PinStored():
                     state.pins |= {record.what}
+                case SeenStored():
+                    if record.repository.upstream in state.config.upstreams:
+                        state.seen[record.repository, record.digest] = record.since
                 case _:
                     pass  # what was dropped is not there
+        cooldown.begin(state)
 
     def _route(self, event: Event, now: Time) -> None:
         state = self._state

@@ -11,7 +11,9 @@ class Upstream:
 
     `basic` says that a user name and password are configured (the core never sees them).
     `mirrors`: how many other places are asked first. `immutable`: patterns
-    (`*` any text, `?` one character) of tags that never move."""
+    (`*` any text, `?` one character) of tags that never move. `cool_down`: how long a manifest
+    must have been known before it is served, 0: not at all; `cool_down_except`: patterns of
+    the repositories where that does not count."""
 
     tag_ttl: float = 0.0
     stale_if_error: float = 720 * 3600.0
@@ -19,6 +21,8 @@ class Upstream:
     basic: bool = False
     mirrors: int = 0
     immutable: tuple[str, ...] = ()
+    cool_down: float = 0.0
+    cool_down_except: tuple[str, ...] = ()
 
 
 @frozen
@@ -40,6 +44,8 @@ class Limits:
     """Repositories of which is known how upstream wants to be asked."""
     questions: int = 10_000
     """Questions for referrers that have the same answer, which most have: none."""
+    seen: int = 200_000
+    """Manifests of which is known since when they are, for the cool-down: some 60 MB."""
     redirects: int = 5
     token_margin: float = 5.0
     """A token this near its end is not used: it would run out on the way."""

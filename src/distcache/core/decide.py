@@ -9,6 +9,7 @@ from . import (
     acceptance,
     blobs,
     conditions,
+    cooldown,
     exchanges,
     fills,
     freshness,
@@ -30,6 +31,7 @@ from .oci import (
     Content,
     Descriptor,
     Digest,
+    Document,
     Kind,
     Listed,
     Reference,
@@ -58,11 +60,11 @@ def look(state: State, number: int, now: Time) -> None:
     elif isinstance(target, Ping):
         _ping(state, number, x, target, now)
     elif isinstance(target, ByDigest):
-        _content(state, number, x, target.repository, target.content, now)
+        _by_digest(state, number, x, target, now)
     elif x.descriptor is not None and isinstance(target, TagsRef):
         _tags(state, number, x, target, x.descriptor.content, now)
     elif x.descriptor is not None:
-        _content(state, number, x, target.repository, x.descriptor.content, now)
+        _resolved(state, number, x, target, x.descriptor, now)
     else:
         _reference(state, number, x, target, now)
 
@@ -213,6 +215,66 @@ def _tags(
     _complete(state, number, x, head, now)
 
 
+def _by_digest(state: State, number: int, x: Exchange, target: ByDigest, now: Time) -> None:
+    """Upstream must say that it has a manifest before that is known, and its cool-down begins."""
+    repository, content = target.repository, target.content
+    if x.probed is not None:
+        cooldown.see(state, repository, content, now)
+    held = _held_back(state, x, repository, content, now)
+    # What is held although its age has been forgotten was served before.
+    if held is None or (held.since is None and _come_meanwhile(state, x)):
+        _content(state, number, x, repository, content, now)
+    elif held.since is not None:
+        _hold_back(state, number, x, repository, content, held, now)
+    elif state.config.offline:
+        _refuse(state, number, x, problems.OFFLINE, now)
+    else:
+        x = evolve(x, fwd=_why(x, None))
+        joined = grants.probe(state, number, target, now)
+        _await(state, number, x, joined, target, now)
+
+
+def _resolved(
+    state: State, number: int, x: Exchange, target: Reference, descriptor: Descriptor, now: Time
+) -> None:
+    """What a reference resolved to; while that is too new, what it was before."""
+    repository, content = target.repository, descriptor.content
+    cooldown.see(state, repository, content, now)
+    held = _held_back(state, x, repository, content, now)
+    if held is None:
+        _content(state, number, x, repository, content, now)
+        return
+    older = tags.before(state, target)
+    if older is None or _held_back(state, x, repository, older[0].content, now) is not None:
+        _hold_back(state, number, x, repository, content, held, now)
+        return
+    cooldown.note(state, repository, content, held)
+    x = evolve(x, descriptor=older[0], checked=older[1], cooling=True)
+    state.exchanges[number] = x
+    _content(state, number, x, repository, older[0].content, now)
+
+
+def _held_back(
+    state: State, x: Exchange, repository: Repository, content: Content, now: Time
+) -> cooldown.Hold | None:
+    """Who waits for content already was let through, whatever the policy is by now."""
+    return None if x.on is not None else cooldown.hold(state, repository, content, now)
+
+
+def _hold_back(
+    state: State,
+    number: int,
+    x: Exchange,
+    repository: Repository,
+    content: Content,
+    held: cooldown.Hold,
+    now: Time,
+) -> None:
+    cooldown.note(state, repository, content, held)
+    problem = cooldown.problem(repository, content, held)
+    _refuse(state, number, evolve(x, cooling=True), problem, now)
+
+
 def _content(
     state: State, number: int, x: Exchange, repository: Repository, content: Content, now: Time
 ) -> None:
@@ -302,7 +364,17 @@ def _serve_stored(
     blobs.touch(state, content.digest, now)
     kind = blob.document.media_type if blob.document and content.kind is not Kind.BLOB else OCTETS
     descriptor = Descriptor(content, blob.size, kind)
+    _tell_of_members(state, x, content, blob.document)
     _answer(state, number, x, descriptor, now, reading=content.digest)
+
+
+def _tell_of_members(
+    state: State, x: Exchange, content: Content, document: Document | None
+) -> None:
+    target = x.pull.target
+    assert not isinstance(target, Catalog)
+    if content.kind is Kind.MANIFEST:
+        cooldown.served(state, target.repository, content.digest, document)
 
 
 def _serve_described(state: State, number: int, x: Exchange, now: Time) -> bool:
@@ -328,6 +400,7 @@ def _serve_filling(state: State, number: int, x: Exchange, key: Content | Relay,
     kind = document.media_type if document else OCTETS
     descriptor = Descriptor(content, fill.size, kind)
     x = evolve(x, on=key, fwd_status=x.fwd_status or fill.status)
+    _tell_of_members(state, x, content, document)
     _answer(state, number, x, descriptor, now, stored=fills.kept(state, key, fill))
     served = state.exchanges.get(number)
     if not isinstance(key, Relay) or served is None or fill.right:
@@ -429,8 +502,9 @@ def _decision(state: State, x: Exchange, now: Time, *, stored: bool) -> Decision
         left = lifetime - freshness.age(x.checked, now)
         ttl = int(left) if x.stale or lifetime else None
     if x.fwd is None:
-        return Decision(Outcome.HIT, ttl=ttl, stale_if_error=x.stale)
-    return Decision(Outcome.FWD, x.fwd, x.fwd_status, x.collapsed, stored, ttl, x.stale)
+        return Decision(Outcome.HIT, ttl=ttl, stale_if_error=x.stale, cooling=x.cooling)
+    why, status, joined = x.fwd, x.fwd_status, x.collapsed
+    return Decision(Outcome.FWD, why, status, joined, stored, ttl, x.stale, x.cooling)
 
 
 def _ping(state: State, number: int, x: Exchange, target: Ping, now: Time) -> None:

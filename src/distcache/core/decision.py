@@ -36,7 +36,8 @@ class Fwd(Enum):
 class Decision:
     """`fwd` is None exactly for a hit. `fwd_status` is upstream's status, None when there was
     no answer. `ttl` is the remaining freshness in whole seconds, negative for a stale answer;
-    `stale_if_error` marks an answer given although upstream could not confirm it."""
+    `stale_if_error` marks an answer given although upstream could not confirm it, `cooling`
+    one that is not what upstream has now, because that is too new."""
 
     outcome: Outcome
     fwd: Fwd | None = None
@@ -45,6 +46,7 @@ class Decision:
     stored: bool = False
     ttl: int | None = None
     stale_if_error: bool = False
+    cooling: bool = False
 
 
 HIT = Decision(Outcome.HIT)

@@ -55,7 +55,7 @@ class Exchange:
     """`on` is what it waits for or reads from; `descriptor` what its reference resolved to (a
     reference resolved once is not asked again); `probed` what a probe learnt. `stop` None:
     to the end, wherever that is. `turns` counts decisions taken anew. `fwd`, `fwd_status`,
-    `collapsed` and `stale` go into the Decision."""
+    `collapsed`, `stale` and `cooling` go into the Decision."""
 
     pull: Pull
     state: ExchangeState = ExchangeState.WAITING
@@ -72,6 +72,7 @@ class Exchange:
     fwd_status: int | None = None
     collapsed: bool = False
     stale: bool = False
+    cooling: bool = False
     checked: Time | None = None
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import fields
 
+from . import cooldown
 from .effects import Spool
 from .state import Relay
 
@@ -66,6 +67,7 @@ def fingerprint(
         max(state.no_eviction_before - now, 0.0),
         (state.draining, state.stored, state.doomed, len(state.tags_of), len(state.parents)),
         tuple(sorted(map(_number_of, state.pins))),
+        view.seen(),
     )
 
 
@@ -118,6 +120,15 @@ class _View:
                 for digest, at in state.used.items()
             )
         )
+
+    def seen(self) -> Hashable:
+        """How long each manifest has been known, as far as the cool-down wants to know."""
+        rows = []
+        for key, since in self._state.seen.items():
+            age = min(round(self._now - since, 3), cooldown.period(self._state, key[0]))
+            rows.append((_number_of(key), age))
+        rows.sort()
+        return tuple(rows)
 
     def deadlines(self) -> Hashable:
         rows = []

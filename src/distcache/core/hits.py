@@ -103,7 +103,9 @@ def keep(state: State, event: PullRequested, effects: list[Effect], now: Time) -
         case _:
             return
     descriptor, decision = head.descriptor, head.decision
-    if descriptor is None or decision.outcome is not Outcome.HIT or decision.stale_if_error:
+    if descriptor is None or decision.outcome is not Outcome.HIT:
+        return
+    if decision.stale_if_error or decision.cooling:
         return
     blob = blobs.stored(state, descriptor.content)
     if blob is None:

@@ -87,6 +87,21 @@ class PinDropped:
     what: TagRef | Content
 
 
+@frozen
+class SeenStored:
+    """Since when this manifest has been known under this repository, held or not."""
+
+    repository: Repository
+    digest: Digest
+    since: Time
+
+
+@frozen
+class SeenDropped:
+    repository: Repository
+    digest: Digest
+
+
 Record = (
     BlobStored
     | BlobUsed
@@ -97,6 +112,8 @@ Record = (
     | GrantDropped
     | PinStored
     | PinDropped
+    | SeenStored
+    | SeenDropped
 )
 
 

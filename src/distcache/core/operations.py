@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from . import blobs, eviction, fills, freshness, policy, tags
+from . import blobs, cooldown, eviction, fills, freshness, policy, tags
 from .blobs import BlobState
 from .effects import Journal
 from .inventory import GrantDropped, PinDropped, PinStored
@@ -40,6 +40,7 @@ class Image:
 class Explanation:
     """What a pull of `reference` would meet now. Times are absolute; `fresh_until`: upstream is
     not asked before; `stale_until`: how long the answer is good while upstream fails.
+    `known_since` and `held_back_until`: while the cool-down holds it back.
     `granted`: the repositories that may serve it. `filling`: bytes there, and bytes in all."""
 
     reference: TagRef | Content
@@ -49,6 +50,8 @@ class Explanation:
     fresh_until: Time | None
     stale_until: Time | None
     absent_until: Time | None
+    known_since: Time | None
+    held_back_until: Time | None
     held: bool
     size: int | None
     used: Time | None
@@ -134,6 +137,7 @@ def explain(state: State, named: Named, repository: Repository, now: Time) -> Ex
     blob = None if content is None else blobs.stored(state, content)
     fill = None if content is None else state.fills.get(content)
     checked = tag.checked if tag is not None and descriptor is not None else None
+    hold = None if content is None else cooldown.hold(state, repository, content, now)
     return Explanation(
         reference=named,
         state=_state(state, named, now),
@@ -142,6 +146,8 @@ def explain(state: State, named: Named, repository: Repository, now: Time) -> Ex
         fresh_until=None if checked is None else checked + policy.tag_ttl,
         stale_until=None if checked is None else checked + policy.stale_if_error,
         absent_until=tag.until if tag is not None and tag.state is TagState.GONE else None,
+        known_since=None if hold is None else hold.since,
+        held_back_until=None if hold is None or hold.since is None else hold.until,
         held=blob is not None,
         size=None if blob is None else blob.size,
         used=None if blob is None or content is None else state.used[content.digest],

@@ -16,7 +16,7 @@ def immutable(state: State, reference: Reference) -> bool:
     if not isinstance(reference, TagRef):
         return False
     patterns = state.config.upstreams[reference.repository.upstream].immutable
-    return any(_pattern(p).fullmatch(reference.tag) for p in patterns)
+    return matches(patterns, reference.tag)
 
 
 def confirmed(state: State, reference: Reference, before: Digest, after: Digest) -> None:
@@ -31,6 +31,11 @@ def confirmed(state: State, reference: Reference, before: Digest, after: Digest)
             ("after", after),
         )
         state.emit(Note(Level.WARNING, MOVED, fields))
+
+
+def matches(patterns: tuple[str, ...], text: str) -> bool:
+    """Whether one of them stands for the whole of `text`."""
+    return any(_pattern(p).fullmatch(text) for p in patterns)
 
 
 @cache

@@ -75,7 +75,7 @@ CONTAINERS = (
         "woken",
         "effects",
     ),
-    *("pings", "authorities", "mirrors", "quotas", "hits"),
+    *("pings", "authorities", "mirrors", "quotas", "hits", "seen"),
 )
 """The fields of State that change in place."""
 
@@ -106,6 +106,8 @@ class State:
         self.grants: dict[Content, frozenset[Repository]] = {}
         self.lru: list[tuple[Time, Digest]] = []
         self.deadlines = Deadlines()
+        self.seen: dict[tuple[Repository, Digest], Time] = {}
+        """Of manifests, for the cool-down, in the order in which they became known."""
         self.pins: frozenset[TagRef | Content] = frozenset()
         self.stored = 0
         self.doomed = 0

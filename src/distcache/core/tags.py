@@ -10,7 +10,7 @@ from enum import Enum
 
 from attrs import frozen
 
-from . import acceptance, blobs, calls, fills, freshness, grants, listings, policy
+from . import acceptance, blobs, calls, cooldown, fills, freshness, grants, listings, policy
 from .calls import Call
 from .effects import DiscardSpool, Journal, Medium, Spool
 from .events import Location, UpstreamHead
@@ -185,7 +185,11 @@ def on_ended(
         return
     kind = Kind.MANIFEST if isinstance(reference, TagRef) else Kind.LISTING
     content = Content(kind, digest)
-    fills.adopt(state, reference.repository, content, call.spool, document, coming.have)
+    if cooldown.hold(state, reference.repository, content, now) is None:
+        fills.adopt(state, reference.repository, content, call.spool, document, coming.have)
+    else:
+        # Once it is old enough it is fetched; what the tag was before is not given up for it.
+        state.emit(DiscardSpool(call.spool))
     descriptor = Descriptor(content, coming.have, document.media_type)
     _confirm(state, reference, descriptor, coming.etag, coming.listed, now, 200)
 
@@ -229,6 +233,13 @@ def usable_on_error(
         if known is not None and fills.held(state, known[0].content):
             return known if freshness.usable_on_error(known[1], limit, now) else None
     return None
+
+
+def before(state: State, reference: Reference) -> tuple[Descriptor, Time] | None:
+    """What it resolved to before upstream moved it, while that is held; when it was confirmed."""
+    tag = state.tags.get(reference)
+    known = tag.previous if tag is not None else None
+    return known if known is not None and fills.held(state, known[0].content) else None
 
 
 def committed(state: State, digest: Digest) -> None:
@@ -333,7 +344,7 @@ def _confirm(
     after = step(TRANSITIONS, tag.state, TagInput.CONFIRMED)
     old, previous = tag.descriptor, tag.previous
     same = old is not None and old.content == descriptor.content
-    if old is not None and not same and (previous is None or fills.held(state, old.content)):
+    if old is not None and not same and (previous is None or _servable(state, reference, old, now)):
         previous = (old, tag.checked)
     if old is not None:
         policy.confirmed(state, reference, old.content.digest, descriptor.content.digest)
@@ -349,6 +360,11 @@ def _confirm(
     if own and not acceptance.accept(state, reference.repository, reference):
         # It is for those who have waited, and for nobody after them.
         forget(state, reference, TagInput.EVICTED)
+
+
+def _servable(state: State, reference: Reference, known: Descriptor, now: Time) -> bool:
+    held = fills.held(state, known.content)
+    return held and cooldown.hold(state, reference.repository, known.content, now) is None
 
 
 def _bound(state: State, reference: Reference, digest: Digest) -> None:
@@ -417,7 +433,11 @@ def _journal(state: State, reference: Reference) -> None:
     assert tag.descriptor is not None
     if reference.repository.authority is not None:
         return
-    if blobs.stored(state, tag.descriptor.content) is not None:
+    content, repository = tag.descriptor.content, reference.repository
+    if cooldown.hold(state, repository, content, tag.checked) is not None:
+        # The next process, too, is to know what it was before.
+        return
+    if blobs.stored(state, content) is not None:
         state.tags[reference] = evolve(tag, journalled=tag.checked, previous=None)
         record = TagStored(reference, tag.descriptor, tag.checked, tag.etag, tag.listed)
         state.emit(Journal(record))

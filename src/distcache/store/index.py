@@ -25,6 +25,8 @@ from distcache.core.inventory import (
     PinDropped,
     PinStored,
     Record,
+    SeenDropped,
+    SeenStored,
     TagDropped,
     TagStored,
 )
@@ -35,7 +37,7 @@ from .codec import DESCRIPTOR, DOCUMENT, LISTED, PINNED, REFERENCE, TEXT
 from .digests import supported
 from .errors import StoreTooNew, translated
 
-VERSION = 3
+VERSION = 4
 """Of the schema, in the database's user_version."""
 
 SCHEMA = (
@@ -47,19 +49,22 @@ SCHEMA = (
     "CREATE TABLE grants (digest TEXT NOT NULL, kind TEXT NOT NULL, upstream TEXT NOT NULL, "
     "name TEXT NOT NULL, PRIMARY KEY (digest, kind, upstream, name))",
     "CREATE TABLE pins (what TEXT PRIMARY KEY)",
+    "CREATE TABLE seen (upstream TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, "
+    "since REAL NOT NULL, PRIMARY KEY (upstream, name, digest))",
 )
 
 _TAGS_OF_2 = SCHEMA[1].replace(", listed TEXT", "")
 _OLDER: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {
     1: ((SCHEMA[0], _TAGS_OF_2, *SCHEMA[2:4]), (SCHEMA[4],)),
     2: (
-        (SCHEMA[0], _TAGS_OF_2, *SCHEMA[2:]),
+        (SCHEMA[0], _TAGS_OF_2, *SCHEMA[2:5]),
         (
             "ALTER TABLE tags ADD COLUMN listed TEXT",
             # What lists were kept then lacks what is said of them now; they are asked for anew.
             'DELETE FROM tags WHERE reference NOT GLOB \'{"_type":"TagRef",*\'',
         ),
     ),
+    3: (SCHEMA[:5], (SCHEMA[5],)),
 }
 """The schema of each earlier version, and what makes it the next one's."""
 
@@ -76,6 +81,7 @@ class Held:
     grants: list[GrantStored]
     damaged: int
     pins: list[PinStored] = Factory(list)
+    seen: list[SeenStored] = Factory(list)
 
 
 class Index:
@@ -94,13 +100,15 @@ class Index:
             tags, bad_tags = self._rows("tags", columns, _tag)
             grants, bad_grants = self._rows("grants", "digest, kind, upstream, name", _grant)
             pins, bad_pins = self._rows("pins", "what", _pin)
+            seen, bad_seen = self._rows("seen", "upstream, name, digest, since", _seen)
             bad = {"blobs": bad_blobs, "tags": bad_tags, "grants": bad_grants, "pins": bad_pins}
+            bad["seen"] = bad_seen
             # A disk that is full or read-only must not stop the start.
             with suppress(sqlite3.Error), self._transaction():
                 for table, rows in bad.items():
                     statement = f"DELETE FROM {table} WHERE rowid = ?"
                     self._connection.executemany(statement, rows)
-        return Held(blobs, tags, grants, sum(map(len, bad.values())), pins)
+        return Held(blobs, tags, grants, sum(map(len, bad.values())), pins, seen)
 
     def write(self, records: Iterable[Record]) -> None:
         """All or, on StoreError, none of them; writing them again changes nothing."""
@@ -224,6 +232,13 @@ def _statements(record: Record) -> Sequence[tuple[str, Row]]:
             return [("INSERT OR IGNORE INTO pins VALUES (?)", (PINNED.dump(what),))]
         case PinDropped(what):
             return [("DELETE FROM pins WHERE what = ?", (PINNED.dump(what),))]
+        case SeenStored(repository, digest, since):
+            values = (repository.upstream, repository.name, digest, since)
+            return [("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)", values)]
+        case SeenDropped(repository, digest):
+            where = "upstream = ? AND name = ? AND digest = ?"
+            values = (repository.upstream, repository.name, digest)
+            return [(f"DELETE FROM seen WHERE {where}", values)]
         case _:
             assert_never(record)
 
@@ -256,6 +271,12 @@ def _grant(row: Row) -> GrantStored:
 def _pin(row: Row) -> PinStored:
     (what,) = row
     return PinStored(PINNED.load(_text(what)))
+
+
+def _seen(row: Row) -> SeenStored:
+    *names, since = row
+    upstream, name, digest = map(_text, names)
+    return SeenStored(Repository(upstream, name), Digest(digest), _time(since))
 
 
 def _text(value: object) -> str:

@@ -140,6 +140,7 @@ def _put_in_order(files: Files, index: Index) -> tuple[Inventory, Swept]:
     # After a clock that was wrong: what the future used last would be the last to go.
     now = time.time()
     blobs = [b if b.used <= now else evolve(b, used=now) for b in (*whole, *adopted)]
+    seen = [s if s.since <= now else evolve(s, since=now) for s in held.seen]
     there = {blob.digest for blob in blobs}
     tags, stray_tags = _split(held.tags, lambda tag: tag.descriptor.content.digest in there)
     grants, stray_grants = _split(held.grants, lambda grant: grant.content.digest in there)
@@ -154,7 +155,7 @@ def _put_in_order(files: Files, index: Index) -> tuple[Inventory, Swept]:
         index.write(fixes)
     orphans = len(stray_tags) + len(stray_grants)
     swept = Swept(spools, len(adopted), len(lost), held.damaged, orphans, index.renewed)
-    return Inventory((*blobs, *tags, *grants, *held.pins)), swept
+    return Inventory((*blobs, *tags, *grants, *held.pins, *seen)), swept
 
 
 @contextmanager

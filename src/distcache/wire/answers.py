@@ -77,6 +77,8 @@ def cache_status(decision: Decision) -> str:
         parts.append("collapsed")
     if decision.stale_if_error:
         parts.append("detail=stale-if-error")
+    elif decision.cooling:
+        parts.append("detail=cool-down")
     return "; ".join(parts)
 
 
