@@ -8,6 +8,7 @@ import pytest
 
 from distcache.access import Patterns
 from distcache.configuration.upstreams import forward_proxy
+from distcache.core.config import Upstream
 from distcache.credentials import Credentials, DockerConfig, Helper, PasswordFile
 from distcache.credentials.docker_config import HUB_SERVER
 from distcache.settings import (
@@ -344,6 +345,37 @@ def test_tags_that_do_not_move_are_named_for_all_upstreams_or_for_one(config: Pa
     )
     found = {key: one.immutable for key, one in settings.core.upstreams.items()}
     assert found == {"docker.io": ("v*",), "ghcr.io": ("?.?.?", "stable"), "quay.io": ()}
+
+
+def test_a_cool_down_is_for_all_upstreams_or_for_one(config: Path) -> None:
+    settings = read(
+        config,
+        "cool_down: 72h",
+        "upstreams:",
+        "  docker.io: {cool_down_except: ['library/*']}",
+        "  ghcr.io: {cool_down: 1h}",
+        "  quay.io: {cool_down: 0s, passthrough: true}",
+    )
+    found = {key: (one.cool_down, one.cool_down_except) for key, one in _treated(settings)}
+    assert found == {
+        "docker.io": (259_200.0, ("library/*",)),
+        "ghcr.io": (3600.0, ()),
+        "quay.io": (0.0, ()),
+    }
+    assert [one.cool_down for _, one in _treated(read(config, "upstreams: {a.io: {}}"))] == [0.0]
+
+
+def _treated(settings: Settings) -> list[tuple[str, Upstream]]:
+    return list(settings.core.upstreams.items())
+
+
+def test_a_cool_down_that_cannot_be_is_an_error(config: Path) -> None:
+    own = "upstreams: {a.io: {passthrough: true}, b.io: {cool_down_except: ['A B']}}"
+    clash, pattern = wrong(config, "cool_down: 1h", own)
+    assert clash == (
+        "cannot be had with cool_down: set that to 0 @ $.proxy.upstreams['a.io'].passthrough"
+    )
+    assert pattern.endswith(" @ $.proxy.upstreams['b.io'].cool_down_except[0]")
 
 
 def test_a_pattern_that_no_tag_can_match_is_an_error(config: Path) -> None:

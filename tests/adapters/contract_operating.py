@@ -3,6 +3,7 @@
 Taken over like `contract`.
 """
 
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -157,6 +158,38 @@ def test_a_tag_that_moves_though_it_is_not_to_is_counted(
         assert figure(b, "distcache_immutable_tags_moved_total") == 1
     (said,) = [r for r in caplog.records if "not to move" in r.message]
     assert said.fields["tag"] == "v1"  # type: ignore[attr-defined]
+
+
+def test_what_is_too_new_is_held_back_and_counted(
+    benches: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "distcache")
+    cool = Config({"up": Treatment(cool_down=3600.0)})
+    with benches(debug=DEBUG, core=cool, clock=True) as b:
+        first = up.manifest(BODY)
+        tag = b.upstream.manifest("a/img", "v1", first)
+        refused = b.get(tag)
+        assert refused.status == 403
+        (error,) = json.loads(refused.body)["errors"]
+        assert error["code"] == "DENIED"
+        assert "is too new: known here since" in error["message"]
+        assert refused.headers["cache-status"].endswith("; detail=cool-down")
+        why = json.loads(operator(b, "/api/v1/why?ref=up/a/img:v1").body)
+        assert why["held_back_until"] == why["known_since"] + 3600.0
+        assert why["answer"].startswith("is too new")
+        b.server.jump(3601)
+        assert b.get(tag).body == first
+        b.settled()
+        moved = up.manifest(BODY[1:])
+        assert b.upstream.manifest("a/img", "v1", moved) == tag
+        meanwhile = b.get(tag)
+        assert meanwhile.body == first
+        assert meanwhile.headers["cache-status"].endswith("; detail=cool-down")
+        assert figure(b, "distcache_held_back_total") == 2
+        b.server.jump(3601)
+        assert b.get(tag).body == moved
+        b.settled()
+    assert sum("held back by the cool-down" in r.message for r in caplog.records) == 2
 
 
 # Traces

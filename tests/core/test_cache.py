@@ -34,7 +34,14 @@ from distcache.core.events import (
     UpstreamHead,
     Woke,
 )
-from distcache.core.inventory import BlobDropped, BlobStored, PinStored, TagDropped, TagStored
+from distcache.core.inventory import (
+    BlobDropped,
+    BlobStored,
+    PinStored,
+    SeenStored,
+    TagDropped,
+    TagStored,
+)
 from distcache.core.oci import Digest, Kind, Repository, TagRef
 from distcache.core.pull import Authority, ByDigest, Catalog, Method, Ping, Pull, RangeSpec, Span
 from tests.core.actors import Client
@@ -674,3 +681,19 @@ def test_a_hit_may_be_taken_whole_once_it_has_been_decided() -> None:
     hit = s.cache.whole(pull, s.now)
     assert hit is not None
     assert (hit.head, hit.span) == (s.clients[0].answer, Span(0, SIZE))
+
+
+def test_since_when_a_manifest_is_known_is_told_to_the_next_process() -> None:
+    known = [SeenStored(r, IMAGE.digest, START - 60.0) for r in (APP, Repository("gone", "a"))]
+    s = scenario(config(cool_down=60.0), known)
+    assert s.get(IMAGE.under(APP)).status is None, "it is fetched"
+    assert s.asked() == (Method.GET, IMAGE.content)
+
+
+def test_a_cool_down_can_begin_while_the_cache_runs() -> None:
+    s = scenario(records=held(IMAGE, LAYER, tag=LATEST))
+    s.cache.configure(config(cool_down=60.0))
+    assert s.get(IMAGE.under(APP)).status == 200
+    client = s.get(LATEST)
+    s.fetch.offers(MOVED)
+    assert client.answer.descriptor == IMAGE.descriptor

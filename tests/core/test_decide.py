@@ -691,3 +691,44 @@ def test_what_was_fetched_again_while_it_could_not_be_deleted_is_served_from_the
     s.cannot_delete()
     s.fetch.finishes(LAYER)
     assert (client.status, client.source) == (200, Stored(LAYER.digest))
+
+
+# What is too new
+
+
+def test_what_is_too_new_is_refused_or_what_the_tag_was_before_is_given() -> None:
+    s = scenario(config(cool_down=60.0), held(IMAGE, LAYER, tag=LATEST))
+    meanwhile = s.get(LATEST)
+    s.fetch.offers(MOVED)
+    assert meanwhile.answer.descriptor == IMAGE.descriptor
+    told = meanwhile.decision
+    assert (told.fwd, told.fwd_status, told.cooling) == (Fwd.STALE, 200, True)
+    other = s.get(TagRef(APP, "new"))
+    s.fetch.offers(MOVED)
+    assert (other.status, other.decision.cooling) == (403, True)
+    assert s.get(MOVED.under(APP)).status == 403
+    s.passes(60.0)
+    client = s.get(MOVED.under(APP))
+    s.fetch.delivers(MOVED)
+    assert (client.status, client.decision.cooling) == (200, False)
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_digest_of_unknown_age_is_asked_about_first(offline: bool) -> None:
+    s = scenario(config(cool_down=60.0, offline=offline))
+    client = s.get(IMAGE.under(APP))
+    if offline:
+        assert client.status == 503
+        return
+    second = s.get(IMAGE.under(APP))
+    assert s.asked() == (Method.HEAD, IMAGE.content)
+    s.fetch.offers(IMAGE)
+    assert [c.status for c in (client, second)] == [403, 403]
+    assert [c.decision.collapsed for c in (client, second)] == [False, True]
+
+
+def test_an_upstream_that_cannot_tell_of_a_digest_is_no_loop() -> None:
+    s = scenario(config(cool_down=60.0))
+    client = s.get(IMAGE.under(APP))
+    s.fetch.fails(Cause.UNREACHABLE)
+    assert client.status == 502

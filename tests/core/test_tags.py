@@ -8,7 +8,7 @@ from attrs import evolve
 from distcache.core.config import Config, Limits, Upstream
 from distcache.core.decision import Fwd, Outcome
 from distcache.core.effects import Code, Medium, Stored
-from distcache.core.events import Cause, Challenge, Location, Secret
+from distcache.core.events import Cause, Challenge, Forgotten, Location, Secret
 from distcache.core.inventory import TagDropped, TagStored
 from distcache.core.oci import DOCKER_MANIFEST, Repository, TagRef
 from distcache.core.pull import Authority, Method, Page
@@ -18,9 +18,11 @@ from tests.core.content import (
     APP,
     HUB,
     IMAGE,
+    INDEX,
     LATEST,
     LAYER,
     MOVED,
+    OTHER,
     REFERRERS,
     SETTINGS,
     START,
@@ -29,6 +31,7 @@ from tests.core.content import (
     held,
     listing,
     manifest,
+    records,
     referring,
 )
 from tests.core.drawing import assert_drawn
@@ -709,3 +712,37 @@ def test_of_a_tag_that_is_not_to_move_eviction_leaves_what_it_was(again: bool) -
     assert client.status == 200
     s.passes(500.0)
     assert s.get(LATEST).decision.outcome is Outcome.HIT, "held again, it stays"
+
+
+YOUNG = manifest("young", SETTINGS)
+
+
+def test_while_new_content_is_too_young_what_a_tag_was_is_kept() -> None:
+    """Where HEAD is refused, new content comes with the check; another repository has it too."""
+    other = held(INDEX, IMAGE, under=OTHER)
+    s = scenario(config(cool_down=60.0), records(held(MOVED, LAYER, tag=LATEST), other))
+    for item in (IMAGE, INDEX, YOUNG):
+        client = s.get(LATEST)
+        s.fetch.answers(405)
+        s.fetch.delivers(item)
+        s.stores()
+        assert client.answer.descriptor == MOVED.descriptor
+        assert s.journalled(TagStored) == []
+    assert YOUNG.digest not in s.disk
+    s.passes(60.0)
+    s.get(LATEST)
+    s.fetch.answers(405)
+    s.fetch.delivers(YOUNG)
+    s.stores()
+    assert [r.descriptor for r in s.journalled(TagStored)] == [YOUNG.descriptor]
+
+
+def test_what_a_tag_was_must_be_there_to_stand_in() -> None:
+    s = scenario(config(cool_down=60.0, ttl=None), held(IMAGE, LAYER, tag=LATEST))
+    s.get(LATEST)
+    s.fetch.offers(MOVED)
+    s.handle(Forgotten(IMAGE.digest))
+    s.deletes()
+    client = s.get(LATEST)
+    s.fetch.offers(MOVED)
+    assert client.status == 403

@@ -1,6 +1,7 @@
 import gc
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from distcache.core.inventory import (
     GrantStored,
     Inventory,
     Record,
+    SeenStored,
     TagStored,
 )
 from distcache.core.oci import Content, Descriptor, Digest, Document, Kind
@@ -281,3 +283,18 @@ def test_the_garbage_collector_is_left_as_it_was(tmp_path: Path, running: bool) 
         assert gc.isenabled() == running
     finally:
         (gc.enable if before else gc.disable)()
+
+
+def test_after_a_clock_that_was_wrong_nothing_is_known_since_the_future(
+    tmp_path: Path, store: Store
+) -> None:
+    repository = grant(DIGEST).repository
+    store.write(
+        [SeenStored(repository, DIGEST, 5.0), SeenStored(repository, digest_of(b"x"), 1e11)]
+    )
+    before = time.time()
+    inventory, _ = reopened(tmp_path, store)
+    past, future = inventory.records
+    assert past == SeenStored(repository, DIGEST, 5.0)
+    assert isinstance(future, SeenStored)
+    assert before <= future.since <= time.time()

@@ -155,7 +155,9 @@ class Upstreams:
             mirrors=len(self.sites[key].mirrors),
             immutable=self._immutable(meant, path),
             cool_down=self._cool_down(meant, path),
-            cool_down_except=meant.cool_down_except,
+            cool_down_except=self._patterns(
+                meant.cool_down_except, below(path, "cool_down_except")
+            ),
         )
 
     def _cool_down(self, meant: document.Upstream, path: str) -> float:

@@ -140,12 +140,14 @@ def _put_in_order(files: Files, index: Index) -> tuple[Inventory, Swept]:
     # After a clock that was wrong: what the future used last would be the last to go.
     now = time.time()
     blobs = [b if b.used <= now else evolve(b, used=now) for b in (*whole, *adopted)]
-    seen = [s if s.since <= now else evolve(s, since=now) for s in held.seen]
+    seen, ahead = _split(held.seen, lambda one: one.since <= now)
+    ahead = [evolve(one, since=now) for one in ahead]
     there = {blob.digest for blob in blobs}
     tags, stray_tags = _split(held.tags, lambda tag: tag.descriptor.content.digest in there)
     grants, stray_grants = _split(held.grants, lambda grant: grant.content.digest in there)
     fixes: list[Record] = [
         *adopted,
+        *ahead,
         *(BlobDropped(digest) for digest in sorted(lost) if _remove(files, digest)),
         *(TagDropped(tag.reference) for tag in stray_tags),
         *(GrantDropped(grant.repository, grant.content) for grant in stray_grants),
@@ -155,7 +157,7 @@ def _put_in_order(files: Files, index: Index) -> tuple[Inventory, Swept]:
         index.write(fixes)
     orphans = len(stray_tags) + len(stray_grants)
     swept = Swept(spools, len(adopted), len(lost), held.damaged, orphans, index.renewed)
-    return Inventory((*blobs, *tags, *grants, *held.pins, *seen)), swept
+    return Inventory((*blobs, *tags, *grants, *held.pins, *seen, *ahead)), swept
 
 
 @contextmanager
