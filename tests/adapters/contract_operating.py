@@ -177,6 +177,8 @@ def test_what_is_too_new_is_held_back_and_counted(
         why = json.loads(operator(b, "/api/v1/why?ref=up/a/img:v1").body)
         assert why["held_back_until"] == why["known_since"] + 3600.0
         assert why["answer"].startswith("is too new")
+        named = f"/api/v1/why?ref=up/a/img@{why['digest']}"
+        assert json.loads(operator(b, named).body)["answer"].startswith("403: is too new")
         b.server.jump(3601)
         assert b.get(tag).body == first
         b.settled()

@@ -739,10 +739,11 @@ def test_while_new_content_is_too_young_what_a_tag_was_is_kept() -> None:
 
 def test_what_a_tag_was_must_be_there_to_stand_in() -> None:
     s = scenario(config(cool_down=60.0, ttl=None), held(IMAGE, LAYER, tag=LATEST))
-    s.get(LATEST)
+    meanwhile = s.get(LATEST)
     s.fetch.offers(MOVED)
+    meanwhile.takes_all()
     s.handle(Forgotten(IMAGE.digest))
-    s.deletes()
+    assert s.deletes()
     client = s.get(LATEST)
     s.fetch.offers(MOVED)
     assert client.status == 403
