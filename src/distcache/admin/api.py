@@ -144,7 +144,8 @@ class Api:
             raise Wrong(400, "give a tag, or a repository with a digest")
         now = self._subject.now()
         found = self._subject.explain(named.what, named.repository)
-        if isinstance(named.what, Content) and not found.held and not found.filling:
+        known = found.held or found.filling or found.held_back_until is not None
+        if isinstance(named.what, Content) and not known:
             blob = Content(Kind.BLOB, named.what.digest)
             found = self._subject.explain(blob, named.repository)
         return {
