@@ -206,6 +206,19 @@ def test_the_policy_may_begin_while_pulls_run() -> None:
     assert s.get(IMAGE.under(APP)).status == 200
 
 
+def test_what_was_on_its_way_into_the_store_then_stays_served() -> None:
+    s = scenario()
+    client = s.get(LATEST)
+    s.fetch.offers(INDEX)
+    s.fetch.delivers(INDEX)
+    client.takes_all()
+    s.cache.configure(COOL)
+    s.stores()
+    again = checked(s, INDEX)
+    assert (again.status, again.decision.cooling) == (200, False)
+    assert s.pulls(IMAGE).status == 200
+
+
 @pytest.mark.parametrize(
     ("pattern", "exempt"), [("library/*", True), (APP.name, True), ("app", False)]
 )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from . import blobs, policy
+from . import blobs, fills, policy
 from .effects import Code, Journal, Level, Note, Problem
 from .inventory import SeenDropped, SeenStored
 from .oci import Content, Digest, Document, Kind, Repository, Time
@@ -74,7 +74,7 @@ def served(state: State, repository: Repository, digest: Digest, document: Docum
 
 
 def begin(state: State) -> None:
-    """What is held and of unknown age was served before the policy."""
+    """What is held, or comes, and is of unknown age was served before the policy."""
     upstreams = state.config.upstreams
     if not any(one.cool_down for one in upstreams.values()):
         return
@@ -82,6 +82,12 @@ def begin(state: State) -> None:
         for repository in sorted(holders, key=repr):
             if repository.upstream in upstreams:
                 see(state, repository, content, BEFORE)
+    for key, fill in state.fills.items():
+        content = fills.content_of(key)
+        # Of what upstream has not answered for it is not known that it is there.
+        for repository in fill.granted if fill.status is not None else ():
+            see(state, repository, content, BEFORE)
+            served(state, repository, content.digest, fill.document)
 
 
 def note(state: State, repository: Repository, content: Content, held: Hold) -> None:
