@@ -697,3 +697,19 @@ def test_a_cool_down_can_begin_while_the_cache_runs() -> None:
     client = s.get(LATEST)
     s.fetch.offers(MOVED)
     assert client.answer.descriptor == IMAGE.descriptor
+
+
+def test_a_broken_transfer_past_the_store_is_not_waited_for_when_the_content_is_there() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.fails(Cause.STORE)
+    relay = s.fetch
+    s.get(BLOB)
+    s.fetches[-1].delivers(LAYER)
+    s.stores()
+    relay.fails()
+    s.fetch.fails()
+    assert client.source == Stored(LAYER.digest)
+    client.takes_all()
+    assert client.end == "finished"
+    assert not s.fetches

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from distcache.core.config import Limits
+from distcache.core.decision import Decision, Fwd, Outcome
 from distcache.core.effects import Abort, Finish, Respond, SendBody, Spool, Stored
 from distcache.core.events import Cause
 from distcache.core.exchanges import TRANSITIONS, ExchangeInput, ExchangeState
@@ -195,6 +196,52 @@ def test_but_no_more_than_that() -> None:
     second.loses_source(answered=True)
     first.takes()
     assert first.end == "aborted"
+
+
+# Who waits past a failing store
+
+
+@pytest.mark.parametrize("item", [LAYER, IMAGE])
+def test_what_has_come_into_the_store_is_not_waited_for_elsewhere(item: Any) -> None:
+    """Its own transfer, past a store that was failing, rests until its next try."""
+    s = scenario()
+    client = s.get(item.under(APP))
+    s.fetch.fails(Cause.STORE)
+    s.fetch.fails()
+    s.fetch.fails()  # asked again at once the first time, not the second
+    s.get(item.under(APP))
+    transfer = s.fetch
+    unrelated = s.get(blob("other").under(APP))
+    for _ in range(2):
+        s.fetches[-1].fails()
+    transfer.delivers(item)
+    assert client.head is None
+    s.stores()
+    assert client.source == Stored(item.digest)
+    assert client.decision == Decision(Outcome.FWD, Fwd.URI_MISS)
+    client.takes_all()
+    assert client.end == "finished"
+    assert unrelated.head is None
+
+
+def test_who_was_sent_something_goes_on_past_the_store() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.fails(Cause.STORE)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(10)
+    client.takes()
+    s.fetch.fails()
+    s.get(BLOB)
+    s.fetch.delivers(LAYER)
+    s.stores()
+    assert client.end != "aborted"
+    s.passes(2.0)
+    assert s.fetch.request.offset == 10
+    s.fetch.answers(206, start=10, size=SIZE)
+    s.fetch.finishes(LAYER)
+    client.takes_all()
+    assert client.end == "finished"
 
 
 # Who leaves

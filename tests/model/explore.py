@@ -177,7 +177,7 @@ class _Walk:
 
 
 STATES = 80_000
-SECONDS = 780.0
+SECONDS = 840.0
 """What a large bound may cost, and all of them together before what is left is only settled."""
 
 

@@ -348,9 +348,11 @@ class Cache:
         """A fill that cannot go on: abort who was promised bytes, tell who waits. Who came for
         another repository tries its own, and whom a mirror failed the next place: these may be
         better off."""
-        if failure is None:
-            return
         state = self._state
+        if failure is None:
+            if isinstance(key, Relay) and blobs.stored(state, key.content) is not None:
+                exchanges.spare(state, key.content)
+            return
         fill = fills.drop(state, key)
         for number in fill.readers:
             x = state.exchanges[number]
@@ -440,6 +442,7 @@ class Cache:
             exchanges.publish(state, number, key.digest)
         state.wake(fill.readers, Look())
         state.emit(DiscardSpool(fill.spool))
+        exchanges.spare(state, key)
 
     def _deleted(self, event: BlobDeleted | StoreFailed, now: Time) -> None:
         state = self._state

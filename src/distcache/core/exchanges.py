@@ -14,7 +14,7 @@ from .decision import Fwd
 from .effects import Abort, Finish, SendBody, Source, Stored
 from .oci import Content, Descriptor, Digest, Time
 from .pull import ByDigest, Ping, Pull, Span
-from .state import Owner, Relay, State
+from .state import Look, Owner, Relay, State
 from .tables import step
 from .values import evolve
 
@@ -146,6 +146,20 @@ def release(state: State, number: int, now: Time) -> None:
     x = state.exchanges[number]
     _let_go(state, number, x, now)
     state.exchanges[number] = evolve(x, on=None)
+
+
+def spare(state: State, content: Content) -> None:
+    """It is in the store now: who waits for the next try of a transfer past the store, and has
+    been sent nothing, need not any more."""
+    resting = [k for k, fill in state.fills.items() if fill.state is fills.FillState.BACKOFF]
+    for key in resting:
+        if not isinstance(key, Relay) or key.content != content:
+            continue
+        x = state.exchanges[key.exchange]
+        if x.state is ExchangeState.WAITING:
+            fills.drop(state, key)
+            state.exchanges[key.exchange] = evolve(x, on=None, fwd=Fwd.URI_MISS)
+            state.wake((key.exchange,), Look())
 
 
 def publish(state: State, number: int, digest: Digest) -> None:
