@@ -45,10 +45,10 @@ from distcache.core.events import (
     Woke,
 )
 from distcache.core.inventory import BlobStored, Inventory, Record
-from distcache.core.oci import Content, Digest, Reference, Repository, TagRef
+from distcache.core.oci import Content, Digest, Reference, Repository, TagRef, Time
 from distcache.core.pull import ByDigest, Catalog, Method, Ping, Pull
 from tests.core.actors import Client, TokenRequest, Transfer
-from tests.core.content import APP, HUB, LATEST, START, Item
+from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, START, Item, held
 
 R = TypeVar("R", bound=Record)
 
@@ -258,3 +258,17 @@ def scenario(
     held = list(records)
     disk = {r.digest for r in held if isinstance(r, BlobStored)}
     return Scenario(Cache(settings or config(), Inventory(held)), now, disk)
+
+
+def warm(now: Time = START, **policy: Any) -> Scenario:
+    """The image and its layer are held, and so is what the tag resolves to."""
+    return scenario(config(**policy), held(IMAGE, LAYER, tag=LATEST), now)
+
+
+def streaming(upto: int = 40, **policy: Any) -> tuple[Scenario, Client]:
+    """A client is being sent the layer, of which upstream has brought `upto` bytes."""
+    s = scenario(config(**policy))
+    client = s.get(LAYER.under(APP))
+    s.fetch.offers(LAYER)
+    s.fetch.brings(upto)
+    return s, client

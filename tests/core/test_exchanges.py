@@ -13,15 +13,11 @@ from distcache.core.oci import Repository
 from distcache.core.pull import Authority, Ping, RangeSpec, Span
 from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, WRONG, blob, held
 from tests.core.drawing import assert_drawn
-from tests.core.scenario import Scenario, config, scenario
+from tests.core.scenario import config, scenario, warm
 
 BLOB = LAYER.under(APP)
 SIZE = LAYER.size
 EMPTY = blob("empty", 0)
-
-
-def warm() -> Scenario:
-    return scenario(records=held(IMAGE, LAYER, tag=LATEST))
 
 
 def test_the_table() -> None:

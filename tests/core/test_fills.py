@@ -1,7 +1,5 @@
 """Content on its way into the store: once for all readers, and never wrong."""
 
-from typing import Any
-
 import pytest
 
 from distcache.core.config import Config, Limits, Upstream
@@ -15,19 +13,10 @@ from distcache.core.pull import ByDigest, RangeSpec, Span
 from tests.core.actors import Client
 from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, WRONG, Item, blob
 from tests.core.drawing import assert_drawn
-from tests.core.scenario import Scenario, config, scenario
+from tests.core.scenario import Scenario, config, scenario, streaming
 
 BLOB = LAYER.under(APP)
 SIZE = LAYER.size
-
-
-def streaming(upto: int = 40, **settings: Any) -> tuple[Scenario, Client]:
-    """A client is being sent the layer, of which upstream has brought `upto` bytes."""
-    s = scenario(config(**settings))
-    client = s.get(BLOB)
-    s.fetch.offers(LAYER)
-    s.fetch.brings(upto)
-    return s, client
 
 
 def test_the_table() -> None:

@@ -9,9 +9,9 @@ from attrs import evolve
 
 from distcache.core import (
     acceptance,
+    arrivals,
     authorities,
     blobs,
-    cache,
     calls,
     decide,
     eviction,
@@ -160,8 +160,11 @@ MUTANTS: dict[str, Mutant] = {
     "who passes by a failing store does not look back": (
         decide, "_come_meanwhile", lambda *_: False,
         Bound(("blob",), kinds=("full",), wakes=2)),
+    "who rests past a failing store is not told what came": (
+        exchanges, "spare", _silent,
+        Bound(("old-client",), kinds=("full", "broken"), faults=2, wakes=0, chunked=True)),
     "a window goes on after whatever was sent": (
-        cache, "Spool", lambda *parts, after=None: Spool(*parts),
+        arrivals, "Spool", lambda *parts, after=None: Spool(*parts),
         Bound(("blob",), kinds=("corrupt", "fault"), faults=2, starts=1, wakes=0)),
     "who reads the store stays in the fill": (
         exchanges, "release", _silent, Bound(

@@ -1,0 +1,222 @@
+"""What a pull is answered with: the head, the one Decision that header, log and metrics show, and
+where the body lies.
+
+What may be served, and when, has been decided (`decide`).
+"""
+
+from . import blobs, conditions, cooldown, exchanges, fills, freshness, listings, problems, ranges
+from .blobs import Blob
+from .decision import Decision, Outcome
+from .effects import AnswerHead, Code, Finish, Problem, Respond
+from .exchanges import Exchange
+from .grants import OCTETS
+from .oci import Content, Descriptor, Digest, Document, Kind, Listed, Repository, TagsRef, Time
+from .problems import Failure
+from .pull import ByDigest, Catalog, Method, Page, Ping
+from .state import Relay, State
+from .values import evolve
+
+CATALOG_PAGE = 1000
+"""Repositories of a catalog's page when the client names no number."""
+
+
+def from_store(
+    state: State, number: int, x: Exchange, content: Content, blob: Blob, now: Time
+) -> None:
+    """With what is held; it has been used now."""
+    blobs.touch(state, content.digest, now)
+    kind = blob.document.media_type if blob.document and content.kind is not Kind.BLOB else OCTETS
+    descriptor = Descriptor(content, blob.size, kind)
+    _tell_of_members(state, x, content, blob.document)
+    _answer(state, number, x, descriptor, now, reading=content.digest)
+
+
+def from_fill(state: State, number: int, x: Exchange, key: Content | Relay, now: Time) -> None:
+    """Answer from a running fill as soon as enough is known; else go on waiting."""
+    fill = state.fills[key]
+    content = fills.content_of(key)
+    if fill.status is None or (content.kind is not Kind.BLOB and not fill.right):
+        return
+    if fill.size is None and not _chunked(x):
+        return
+    if fill.size == 0 and not fill.right:
+        return  # a complete answer before the digest is known
+    document = fill.document
+    kind = document.media_type if document else OCTETS
+    descriptor = Descriptor(content, fill.size, kind)
+    x = evolve(x, on=key, fwd_status=x.fwd_status or fill.status)
+    _tell_of_members(state, x, content, document)
+    _answer(state, number, x, descriptor, now, stored=fills.kept(state, key, fill))
+    served = state.exchanges.get(number)
+    if not isinstance(key, Relay) or served is None or fill.right:
+        return
+    if fill.spool.first < served.first and fills.rewind(state, key, served.first, now) is not None:
+        fills.drop(state, key)
+        exchanges.abort(state, number, now)
+
+
+def from_head(state: State, number: int, x: Exchange, now: Time) -> bool:
+    """From upstream's HEAD alone, if it said how long the content is."""
+    descriptor = x.probed or x.descriptor
+    if descriptor is None or descriptor.size is None or not descriptor.media_type or x.stale:
+        return False
+    _answer(state, number, x, descriptor, now)
+    return True
+
+
+def bodiless(x: Exchange, content: Content) -> bool:
+    """Whether the answer is all head: nothing need be fetched for it."""
+    if x.pull.method is Method.HEAD:
+        return True
+    return conditions.not_modified(x.pull.if_none_match, content.digest)
+
+
+def tags_page(
+    state: State, number: int, x: Exchange, target: TagsRef, content: Content, now: Time
+) -> None:
+    """The page that is wanted of a list that is held whole."""
+    blob, fill = blobs.stored(state, content), state.fills.get(content)
+    document = fill.document if fill is not None else None
+    if blob is not None:
+        blobs.touch(state, content.digest, now)
+        document = blob.document
+    if document is None or document.tags is None:
+        problem = problems.problem(problems.UNKEPT, target.repository, target)
+        refuse(state, number, x, problem, now, problems.UNKEPT)
+        return
+    names, more = listings.part(document.tags, x.pull.page)
+    # What is held although it could not be confirmed came for an earlier pull.
+    came = blob is None and not x.stale
+    stored = came and fill is not None and fills.kept(state, content, fill)
+    head = AnswerHead(
+        200, _decision(state, x, now, stored=stored), age=_age(x, now), tags=names, more=more
+    )
+    _complete(state, number, x, head, now)
+
+
+def catalog(state: State, number: int, x: Exchange, target: Catalog, now: Time) -> None:
+    """The repositories of which anything may be served to everybody."""
+    held = {r for holders in state.grants.values() for r in holders if r.authority is None}
+    names = tuple(sorted({_name(state, r) for r in held}))
+    count = CATALOG_PAGE if target.n is None else target.n
+    page, more = listings.part(names, Page(count, target.last))
+    head = AnswerHead(200, _decision(state, x, now, stored=False), repositories=page, more=more)
+    _complete(state, number, x, head, now)
+
+
+def welcome(state: State, number: int, x: Exchange, now: Time) -> None:
+    """Upstream would let the client in."""
+    _complete(state, number, x, AnswerHead(200, _decision(state, x, now, stored=False)), now)
+
+
+def refuse(
+    state: State,
+    number: int,
+    x: Exchange,
+    problem: Problem,
+    now: Time,
+    failure: Failure | None = None,
+) -> None:
+    """`failure`: upstream's own, when it was asked for this."""
+    status = failure.status if failure else x.fwd_status
+    x = evolve(x, fwd_status=status, stale=False, checked=None)
+    head = AnswerHead(problem.status, _decision(state, x, now, stored=False), problem=problem)
+    _complete(state, number, x, head, now)
+
+
+def _complete(state: State, number: int, x: Exchange, head: AnswerHead, now: Time) -> None:
+    """An answer without content."""
+    state.emit(Respond(number, head))
+    state.emit(Finish(number))
+    state.exchanges[number] = x
+    exchanges.close(state, number, now)
+
+
+def _decision(state: State, x: Exchange, now: Time, *, stored: bool) -> Decision:
+    ttl = None
+    target = x.pull.target
+    if x.checked is not None and not isinstance(target, ByDigest | Catalog | Ping):
+        lifetime = state.config.upstreams[target.repository.upstream].tag_ttl
+        left = lifetime - freshness.age(x.checked, now)
+        ttl = int(left) if x.stale or lifetime else None
+    if x.fwd is None:
+        return Decision(Outcome.HIT, ttl=ttl, stale_if_error=x.stale, cooling=x.cooling)
+    why, status, joined = x.fwd, x.fwd_status, x.collapsed
+    return Decision(Outcome.FWD, why, status, joined, stored, ttl, x.stale, x.cooling)
+
+
+def _answer(
+    state: State,
+    number: int,
+    x: Exchange,
+    descriptor: Descriptor,
+    now: Time,
+    *,
+    stored: bool = False,
+    reading: Digest | None = None,
+) -> None:
+    """The head for content that is there, or coming; then its body. `reading`: from there."""
+    pull = x.pull
+    size = descriptor.size
+    digest = descriptor.content.digest
+    head = AnswerHead(
+        200,
+        _decision(state, x, now, stored=stored),
+        size,
+        descriptor,
+        age=_age(x, now),
+        listed=_listed(state, x) if descriptor.content.kind is Kind.LISTING else None,
+    )
+    if conditions.not_modified(pull.if_none_match, digest):
+        _complete(state, number, x, evolve(head, status=304, length=0), now)
+        return
+    if pull.method is Method.HEAD:
+        _complete(state, number, x, head, now)
+        return
+    span = None
+    ranged = pull.ranges and descriptor.content.kind is Kind.BLOB
+    if size is not None and ranged and conditions.range_applies(pull.if_range, digest):
+        span = ranges.select(pull.ranges, size)
+    if isinstance(span, ranges.Unsatisfiable):
+        beyond = Problem(416, Code.SIZE_INVALID, f"the content has {size} bytes")
+        decision = _decision(state, x, now, stored=False)
+        head = AnswerHead(416, decision, 0, descriptor, size, problem=beyond, age=head.age)
+        _complete(state, number, x, head, now)
+        return
+    first, stop = (0, size) if span is None else (span.start, span.stop)
+    if span is not None:
+        head = evolve(head, status=206, length=stop and stop - first, size=size, span=span)
+    state.emit(Respond(number, head))
+    exchanges.answered(state, number, x, first, stop, reading)
+    exchanges.pump(state, number, now)
+
+
+def _tell_of_members(
+    state: State, x: Exchange, content: Content, document: Document | None
+) -> None:
+    target = x.pull.target
+    assert not isinstance(target, Catalog)
+    if content.kind is Kind.MANIFEST:
+        cooldown.served(state, target.repository, content.digest, document)
+
+
+def _chunked(x: Exchange) -> bool:
+    """Whether the whole may be sent although its length is not known."""
+    return x.pull.chunked and x.pull.method is Method.GET and not x.pull.ranges
+
+
+def _age(x: Exchange, now: Time) -> int | None:
+    return None if x.checked is None else int(freshness.age(x.checked, now))
+
+
+def _listed(state: State, x: Exchange) -> Listed | None:
+    """What came with the list under this pull's own reference, whoever else's bytes it shares."""
+    target = x.pull.target
+    tag = None if isinstance(target, ByDigest | Catalog | Ping) else state.tags.get(target)
+    return None if tag is None else tag.listed
+
+
+def _name(state: State, repository: Repository) -> str:
+    """As a client of this cache spells it."""
+    only = len(state.config.upstreams) == 1
+    return repository.name if only else f"{repository.upstream}/{repository.name}"
