@@ -39,7 +39,6 @@ class Fetcher:
         self._start(self._run_fetch(transfer), lambda: transfer.fail(Cause.CANCELLED))
 
     def renew(self) -> None:
-        """From now on connections are new, and certificates as they are in their files."""
         self._pools.renew()
 
     def start_token(self, call: TokenCall) -> None:

@@ -8,16 +8,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 
-from .. import log
 from ..core.cache import Cache
 from ..debugging import Debugging
 from ..driver import OnDecision
 from ..driver.hosting import announce, assemble, raise_file_limit
 from ..driver.listening import open_debug, open_listening
-from ..driver.supervision import Supervisor, read_again
+from ..driver.supervision import Supervisor, obey
 from ..driver.tracing import Tracing
 from ..embedding import Config, settings_of
-from ..settings import Level, Settings
+from ..settings import Settings
 from ..store import open_store
 from .server import Server
 from .shell import Shell
@@ -107,18 +106,10 @@ async def _main(
         async with open_server(settings, sockets=supervisor.sockets, tracing=tracing) as server:
             watched.start()
             supervisor.ready()
-
-            def obey(number: signal.Signals) -> None:
-                if number == signal.SIGHUP:
-                    read_again(load, server.reload, supervisor)
-                    return
-                log.note(Level.INFO, "stopping", {"signal": number.name})
-                server.stop(drain=0 if server.stopping.is_set() else None)
-
             for number in numbers:
-                loop.add_signal_handler(number, obey, number)
+                loop.add_signal_handler(number, obey, number, server, load, supervisor)
             for number in pending:
-                obey(number)
+                obey(number, server, load, supervisor)
             await server.stopping.wait()
             supervisor.stopping()
             await server.aclose()

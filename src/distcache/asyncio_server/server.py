@@ -8,10 +8,11 @@ import asyncio
 import math
 import socket
 
-from ..core.events import Draining, Woke
+from ..core.events import Woke
 from ..debugging import LAG_EVERY, Debugging
 from ..driver import Service
-from ..driver.hosting import reconfigure, say_stopped
+from ..driver.hosted import DEBUG_CONNECTIONS, Hosted
+from ..driver.hosting import say_stopped
 from ..driver.listening import Listening
 from ..driver.sockets import GoneError
 from ..embedding import Config, settings_of
@@ -22,23 +23,17 @@ from .listening import Listener
 from .shell import Shell
 from .timer import Beat
 
-DEBUG_CONNECTIONS = 64
-"""Of operators and their tools at once."""
 
-
-class Server:
+class Server(Hosted[Connection]):
     """Made by `open_server`. `stopping` is set by the first `stop`."""
 
     def __init__(
         self, settings: Settings, service: Service, listening: Listening, shell: Shell
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._settings = settings
-        self._service = service
-        self._listening = listening
+        super().__init__(settings, service, listening, shell)
         self._shell = shell
         self._listener = Listener(listening.sockets, settings.max_connections, self._connect)
-        self._connections: set[Connection] = set()
         self.stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
@@ -46,30 +41,14 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         self._debugging: Debugging | None = None
         self._lag: Beat | None = None
-        self.debug_url: str | None = None
-        """The debug listener's, where there is one."""
         self._operators: Listener | None = None
 
     def tell(self, debugging: Debugging, listening: Listening) -> None:
         """Before it runs: operators are told at `listening`."""
         self._debugging = debugging
         self._lag = Beat(LAG_EVERY, debugging.late)
-        debug = self._settings.debug
-        self.debug_url = None if debug is None else listening.url(debug.host)
+        self._operating = listening
         self._operators = Listener(listening.sockets, DEBUG_CONNECTIONS, self._operate)
-
-    @property
-    def connections(self) -> int:
-        return len(self._connections)
-
-    @property
-    def port(self) -> int:
-        """0 when it listens on a path."""
-        return self._listening.port
-
-    @property
-    def url(self) -> str:
-        return self._listening.url(self._settings.host)
 
     async def run(self) -> None:
         """Serve until `stop` and a little longer. Everything that was begun has ended when this
@@ -117,21 +96,12 @@ class Server:
         if not self.stopping.is_set():
             self.stopping.set()
             self._close_listeners()
-            self._service.draining = True
-            self._service.driver.feed(Draining())
-            for connection in list(self._connections):
-                connection.retire()
+            self._retire()
 
     def reload(self, config: Config | Settings) -> bool:
         """Take up what can change in a running server, and say what cannot. False: nothing was.
         SettingsError."""
-        kept = reconfigure(self._service, self._settings, settings_of(config))
-        if kept is None:
-            return False
-        self._settings = kept
-        if self._shell.fetcher is not None:
-            self._shell.fetcher.renew()
-        return True
+        return self._take_up(settings_of(config))
 
     def _close_listeners(self) -> None:
         self._listener.close()

@@ -5,37 +5,23 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ..core.events import Cause
 from ..core.oci import Time
-from ..driver import TokenCall, Transfer
-from .fetch import Fetcher
+from ..driver.hosted import Fetching
 from .poller import Poller
 from .timer import Timer
 
 T = TypeVar("T")
 
 
-class Shell:
+class Shell(Fetching):
     """See `driver.Shell`. Without `fetcher` no transfer begins any more."""
 
     def __init__(self, executor: ThreadPoolExecutor) -> None:
+        super().__init__()
         self.timer = Timer()
         self.poller = Poller()
-        self.fetcher: Fetcher | None = None
         self._executor = executor
         self._jobs: set[asyncio.Future[Any]] = set()
-
-    def start_fetch(self, transfer: Transfer) -> None:
-        if self.fetcher is None:
-            transfer.fail(Cause.CANCELLED)
-        else:
-            self.fetcher.start_fetch(transfer)
-
-    def start_token(self, call: TokenCall) -> None:
-        if self.fetcher is None:
-            call.fail(Cause.CANCELLED)
-        else:
-            self.fetcher.start_token(call)
 
     def run_job(self, job: Callable[[], T], then: Callable[[T], None]) -> None:
         future = asyncio.get_running_loop().run_in_executor(self._executor, job)

@@ -1,5 +1,5 @@
 """What both event loops share: effects made real, the talk with a client, sources, transfers,
-the clock. No awaiting."""
+the clock. No awaiting, but of what httpcore reads (`bodies`)."""
 
 from .clock import Clock
 from .dialogue import Dialogue

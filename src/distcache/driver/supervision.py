@@ -6,10 +6,12 @@ said and nothing taken.
 """
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+from typing import Protocol
 
 from .. import log
 from ..settings import Level, Settings, SettingsError
@@ -64,15 +66,40 @@ class Supervisor:
             one.sendto(words.encode(), address)
 
 
-def read_again(
-    load: Callable[[], Settings], reload: Callable[[Settings], bool], supervisor: Supervisor
+class _Event(Protocol):
+    def is_set(self) -> bool: ...
+
+
+class Obedient(Protocol):
+    """A server, as signals reach it."""
+
+    @property
+    def stopping(self) -> _Event: ...
+
+    def stop(self, *, drain: float | None = None) -> None: ...
+
+    def reload(self, config: Settings) -> bool: ...
+
+
+def obey(
+    number: int, server: Obedient, load: Callable[[], Settings], supervisor: Supervisor
 ) -> None:
-    """SIGHUP: what `load` finds is taken up by `reload`, the log's settings too. What is wrong is
-    said, and the old configuration stays."""
+    """SIGHUP has the configuration read again; any other signal stops the server, a second one
+    cuts what still runs."""
+    if number == signal.SIGHUP:
+        _read_again(load, server, supervisor)
+        return
+    log.note(Level.INFO, "stopping", {"signal": signal.Signals(number).name})
+    server.stop(drain=0 if server.stopping.is_set() else None)
+
+
+def _read_again(load: Callable[[], Settings], server: Obedient, supervisor: Supervisor) -> None:
+    """What `load` finds is taken up, the log's settings too. What is wrong is said, and the old
+    configuration stays."""
     supervisor.reloading()
     try:
         settings = load()
-        if reload(settings):
+        if server.reload(settings):
             log.configure(settings.log)
             log.note(Level.INFO, "configuration read again")
     except SettingsError as error:

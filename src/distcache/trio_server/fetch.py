@@ -29,7 +29,6 @@ class Fetcher:
         self._nursery.start_soon(self._run_fetch, transfer)
 
     def renew(self) -> None:
-        """From now on connections are new, and certificates as they are in their files."""
         self._pools.renew()
 
     def start_token(self, call: TokenCall) -> None:

@@ -8,16 +8,15 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from .. import log
 from ..core.cache import Cache
 from ..debugging import Debugging
 from ..driver import OnDecision
 from ..driver.hosting import announce, assemble, raise_file_limit
 from ..driver.listening import open_debug, open_listening
-from ..driver.supervision import Supervisor, read_again
+from ..driver.supervision import Supervisor, obey
 from ..driver.tracing import Tracing
 from ..embedding import Config, settings_of
-from ..settings import Level, Settings
+from ..settings import Settings
 from ..store import open_store
 from .server import Server
 from .shell import Shell
@@ -111,11 +110,5 @@ async def _obey(
     load: Callable[[], Settings],
     supervisor: Supervisor,
 ) -> None:
-    stopping = False
     async for number in signals:
-        if number == signal.SIGHUP:
-            read_again(load, server.reload, supervisor)
-            continue
-        log.note(Level.INFO, "stopping", {"signal": signal.Signals(number).name})
-        server.stop(drain=0 if stopping else None)
-        stopping = True
+        obey(number, server, load, supervisor)

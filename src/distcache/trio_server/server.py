@@ -10,10 +10,11 @@ from contextlib import suppress
 
 import trio
 
-from ..core.events import Draining, Woke
+from ..core.events import Woke
 from ..debugging import LAG_EVERY, Debugging
 from ..driver import Service
-from ..driver.hosting import reconfigure, say_stopped
+from ..driver.hosted import DEBUG_CONNECTIONS, Hosted
+from ..driver.hosting import say_stopped
 from ..driver.listening import Listening
 from ..driver.sockets import GoneError
 from ..embedding import Config, settings_of
@@ -24,51 +25,25 @@ from .listening import accept
 from .shell import Shell
 from .timer import beat
 
-DEBUG_CONNECTIONS = 64
-"""Of operators and their tools at once."""
 
-
-class Server:
+class Server(Hosted[Connection]):
     """Made by `open_server`. `stopping` is set by the first `stop`."""
 
     def __init__(
         self, settings: Settings, service: Service, listening: Listening, shell: Shell
     ) -> None:
-        self._settings = settings
-        self._service = service
-        self._listening = listening
+        super().__init__(settings, service, listening, shell)
         self._shell = shell
-        self._connections: set[Connection] = set()
         self.stopping = trio.Event()
         self._ended = trio.Event()
         self._drain = math.inf
         self._clients: trio.CancelScope | None = None
-        self._debugging: tuple[Debugging, Listening] | None = None
+        self._debugging: Debugging | None = None
 
     def tell(self, debugging: Debugging, listening: Listening) -> None:
         """Before it runs: operators are told at `listening`."""
-        self._debugging = debugging, listening
-
-    @property
-    def connections(self) -> int:
-        return len(self._connections)
-
-    @property
-    def port(self) -> int:
-        """0 when it listens on a path."""
-        return self._listening.port
-
-    @property
-    def url(self) -> str:
-        return self._listening.url(self._settings.host)
-
-    @property
-    def debug_url(self) -> str | None:
-        """The debug listener's, where there is one."""
-        debug = self._settings.debug
-        if self._debugging is None or debug is None:
-            return None
-        return self._debugging[1].url(debug.host)
+        self._debugging = debugging
+        self._operating = listening
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop` and a little longer, or until cancelled. Everything that was begun
@@ -96,21 +71,12 @@ class Server:
             self._clients.deadline = self._drain
         if not self.stopping.is_set():
             self.stopping.set()
-            self._service.draining = True
-            self._service.driver.feed(Draining())
-            for connection in list(self._connections):
-                connection.retire()
+            self._retire()
 
     def reload(self, config: Config | Settings) -> bool:
         """Take up what can change in a running server, and say what cannot. False: nothing was.
         SettingsError."""
-        kept = reconfigure(self._service, self._settings, settings_of(config))
-        if kept is None:
-            return False
-        self._settings = kept
-        if self._shell.fetcher is not None:
-            self._shell.fetcher.renew()
-        return True
+        return self._take_up(settings_of(config))
 
     async def _run_transfers(self, task_status: trio.TaskStatus[None]) -> None:
         shell = self._shell
@@ -131,10 +97,10 @@ class Server:
                 async with trio.open_nursery() as accepting:
                     for listener in self._listening.sockets:
                         accepting.start_soon(accept, listener, places, clients, self._connect)
-                    if self._debugging is not None:
-                        background.start_soon(beat, LAG_EVERY, self._debugging[0].late)
+                    if self._debugging is not None and self._operating is not None:
+                        background.start_soon(beat, LAG_EVERY, self._debugging.late)
                         few = trio.Semaphore(DEBUG_CONNECTIONS)
-                        for listener in self._debugging[1].sockets:
+                        for listener in self._operating.sockets:
                             accepting.start_soon(accept, listener, few, clients, self._operate)
                     task_status.started()
                     await self.stopping.wait()
@@ -144,7 +110,7 @@ class Server:
     async def _operate(self, sock: socket.socket, client: str) -> None:
         assert self._debugging is not None
         with suppress(GoneError):
-            await self._serve(Connection(sock, client, self._debugging[0].service))
+            await self._serve(Connection(sock, client, self._debugging.service))
 
     async def _connect(self, sock: socket.socket, client: str) -> None:
         crowd = self._service.crowd

@@ -5,35 +5,21 @@ from typing import TypeVar
 
 import trio
 
-from ..core.events import Cause
 from ..core.oci import Time
-from ..driver import TokenCall, Transfer
-from .fetch import Fetcher
+from ..driver.hosted import Fetching
 from .timer import Timer
 
 T = TypeVar("T")
 
 
-class Shell:
+class Shell(Fetching):
     """See `driver.Shell`. `jobs` outlives clients and transfers; without `fetcher` no
     transfer begins any more."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.timer = Timer()
-        self.fetcher: Fetcher | None = None
         self.jobs: trio.Nursery | None = None
-
-    def start_fetch(self, transfer: Transfer) -> None:
-        if self.fetcher is None:
-            transfer.fail(Cause.CANCELLED)
-        else:
-            self.fetcher.start_fetch(transfer)
-
-    def start_token(self, call: TokenCall) -> None:
-        if self.fetcher is None:
-            call.fail(Cause.CANCELLED)
-        else:
-            self.fetcher.start_token(call)
 
     def run_job(self, job: Callable[[], T], then: Callable[[T], None]) -> None:
         assert self.jobs is not None
