@@ -121,10 +121,10 @@ def test_who_leaves_while_the_login_is_checked_is_forgotten(
 def test_the_gate_is_built_anew(benches: Benches, tmp_path: Path) -> None:
     with benches() as b:
         assert b.get("/v2/").status == 200
-        assert b.server.reload(changed(b, rules=users(tmp_path / "users", alice="right")))
+        assert b.reload(changed(b, rules=users(tmp_path / "users", alice="right")))
         assert b.get("/v2/").status == 401
         (tmp_path / "users").unlink()
-        assert b.server.reload(changed(b, rules=users(tmp_path / "others", bob="new")))
+        assert b.reload(changed(b, rules=users(tmp_path / "others", bob="new")))
         assert b.get("/v2/", "GET", basic("alice", "right")).status == 401
         assert b.get("/v2/", "GET", basic("bob", "new")).status == 200
 
@@ -331,16 +331,16 @@ def test_no_log_tells_a_secret_at_any_level(
         b.upstream.on(asked, up.status(200, {}, b'{"token": "access-secret"}'))
         assert b.get(paths[1], "GET", login).body == SMALL
         source = helper(tmp_path / "helper", '{"Username": "<token>", "Secret": "refresh-secret"}')
-        assert b.server.reload(changed(b, core=core, sources={"up": source}, rules=Rules("up")))
+        assert b.reload(changed(b, core=core, sources={"up": source}, rules=Rules("up")))
         b.upstream.on("/token", up.status(200, {}, b'{"access_token": "access-secret"}'))
         third = b.upstream.blob("c/img", b"third", only_for(shown[1], up.whole(b"third"), wanted))
         assert b.get(third).body == b"third"
-        assert b.server.reload(sited(b, passthrough=True))
+        assert b.reload(sited(b, passthrough=True))
         own = b.upstream.blob("d/img", b"own", only_for(shown[2], up.whole(b"own"), wanted))
         assert b.get(own, "GET", "Authorization: Bearer own-secret").body == b"own"
         assert b.get(own, "GET", "Authorization: Bearer wrong-secret").status == 401
         proxy = ForwardProxy(f"http://127.0.0.1:{b.upstream.port}", Credentials("me", "proxypass"))
-        assert b.server.reload(sited(b, url=Url("http", "registry.example", 80), proxy=proxy))
+        assert b.reload(sited(b, url=Url("http", "registry.example", 80), proxy=proxy))
         assert b.get("/v2/a/img/manifests/v1").status == 404
         seen = {a.headers.get("authorization") for a in b.upstream.asked}
         assert seen >= {None, *shown}
@@ -360,7 +360,7 @@ def test_no_log_tells_a_secret_at_any_level(
 
 def test_clients_show_their_own_tokens_where_upstream_wants_them(benches: Benches) -> None:
     with benches() as b:
-        assert b.server.reload(sited(b, passthrough=True))
+        assert b.reload(sited(b, passthrough=True))
         right = only_for("Bearer alices", up.whole(BODY), up.status(401, WANTED))
         path = b.upstream.blob("a/img", BODY, right)
         b.upstream.on("/v2/", up.status(401, WANTED))
@@ -381,7 +381,7 @@ def test_clients_show_their_own_tokens_where_upstream_wants_them(benches: Benche
 def test_upstream_s_word_on_a_token_reaches_its_client(benches: Benches) -> None:
     """By which containers/image learns which scope it should have asked for."""
     with benches() as b:
-        assert b.server.reload(sited(b, passthrough=True))
+        assert b.reload(sited(b, passthrough=True))
         scope = 'scope="repository:a/img:pull"'
         wanted = f'{WANTED["WWW-Authenticate"]},{scope},error="insufficient_scope"'
         path = b.upstream.blob("a/img", SMALL, up.status(401, {"WWW-Authenticate": wanted}))
@@ -395,7 +395,7 @@ def test_who_is_refused_upstream_cannot_tell_what_is_held_for_others(
     benches: Benches, shown: tuple[str, ...], code: int
 ) -> None:
     with benches() as b:
-        assert b.server.reload(sited(b, passthrough=True))
+        assert b.reload(sited(b, passthrough=True))
         refusal = up.status(code, WANTED if code == 401 else {})
         held, unknown = (b.upstream.blob("a/img", one) for one in (BODY, SMALL))
         b.upstream.on(held, only_for("Bearer alices", up.whole(BODY), refusal))
@@ -418,7 +418,7 @@ def test_mirrors_are_asked_first_and_shown_nothing(benches: Benches) -> None:
         treatment = Treatment(basic=True, mirrors=1)
         kept = sited(b, treatment, mirrors=mirrors)
         credentials = {"up": Credentials("user", "secret")}
-        assert b.server.reload(evolve(kept, credentials=credentials))
+        assert b.reload(evolve(kept, credentials=credentials))
         there = b.upstream.blob("a/img", BODY)
         mirror.on(f"/hub{there}", up.whole(BODY))
         assert b.get(there).body == BODY
@@ -438,7 +438,7 @@ def test_an_upstream_behind_a_forward_proxy(benches: Benches) -> None:
         url = Url("http", "registry.example", 80)
         login = Credentials("me", "pass")
         proxy = ForwardProxy(f"http://127.0.0.1:{b.upstream.port}", login)
-        assert b.server.reload(sited(b, url=url, proxy=proxy))
+        assert b.reload(sited(b, url=url, proxy=proxy))
         path = b.upstream.blob("a/img", BODY)
         b.upstream.on(f"http://registry.example:80{path}", up.whole(BODY))
         assert b.get(path).body == BODY
@@ -452,7 +452,7 @@ def test_an_upstream_behind_a_forward_proxy(benches: Benches) -> None:
 def test_an_upstream_over_tls_behind_a_forward_proxy_that_will_not(benches: Benches) -> None:
     with benches() as b:
         proxy = ForwardProxy(f"http://127.0.0.1:{b.upstream.port}")
-        assert b.server.reload(sited(b, url=Url("https", "registry.example", 443), proxy=proxy))
+        assert b.reload(sited(b, url=Url("https", "registry.example", 443), proxy=proxy))
         b.upstream.on("registry.example:443", up.status(403))
         assert b.get("/v2/a/img/manifests/v1").status == 502
         assert {asked.method for asked in b.upstream.asked} == {"CONNECT"}
@@ -462,7 +462,7 @@ def test_an_upstream_over_tls_behind_a_forward_proxy_that_will_not(benches: Benc
 def test_an_upstream_behind_a_socks_proxy(benches: Benches, willing: bool) -> None:
     with benches() as b, socks(b.upstream.port, willing) as proxy:
         way = ForwardProxy(f"socks5://127.0.0.1:{proxy.port}", Credentials("me", "pass"))
-        assert b.server.reload(sited(b, url=Url("http", "registry.example", 80), proxy=way))
+        assert b.reload(sited(b, url=Url("http", "registry.example", 80), proxy=way))
         path = b.upstream.blob("a/img", BODY)
         answer = b.get(path)
         assert (answer.status, answer.body == BODY) == ((200, True) if willing else (502, False))
@@ -494,7 +494,7 @@ def test_an_upstream_over_tls_through_a_tunnel(
         benches() as b,
     ):
         way = ForwardProxy(f"http{'s' * secure}://127.0.0.1:{proxy.port}", login)
-        assert b.server.reload(sited(b, url=NAMED, proxy=way, ca=str(certificate[0])))
+        assert b.reload(sited(b, url=NAMED, proxy=way, ca=str(certificate[0])))
         for path in (upstream.blob("a/img", BODY), upstream.blob("a/img", SMALL)):
             assert b.get(path).status == 200
         assert set(proxy.heard) == {("registry.example:443", login.basic())}
@@ -514,7 +514,7 @@ def test_a_tunnel_with_a_stranger_at_its_end_carries_nothing(
         benches() as b,
     ):
         way = ForwardProxy(f"http{'s' * (at == 'proxy')}://127.0.0.1:{proxy.port}")
-        assert b.server.reload(sited(b, url=NAMED, proxy=way))
+        assert b.reload(sited(b, url=NAMED, proxy=way))
         assert b.get(upstream.blob("a/img", SMALL)).status == 502
         assert upstream.asked == []
         assert bool(proxy.heard) == (at == "upstream")
@@ -529,7 +529,7 @@ def test_an_upstream_over_tls_behind_a_socks_proxy(
         benches() as b,
     ):
         way = ForwardProxy(f"socks5://127.0.0.1:{proxy.port}", Credentials("me", "pass"))
-        assert b.server.reload(sited(b, url=NAMED, proxy=way, ca=str(certificate[0])))
+        assert b.reload(sited(b, url=NAMED, proxy=way, ca=str(certificate[0])))
         assert b.get(upstream.blob("a/img", BODY)).body == BODY
         assert set(proxy.heard) == {("me", "pass", "registry.example", 443)}
 
@@ -541,9 +541,9 @@ def test_an_upstream_that_demands_a_certificate(
     with scripted(speaking_tls(certificate, certificate[0])) as upstream, benches() as b:
         url = Url("https", "127.0.0.1", upstream.port)
         path = upstream.blob("a/img", BODY)
-        assert b.server.reload(sited(b, url=url, ca=cert))
+        assert b.reload(sited(b, url=url, ca=cert))
         assert b.get("/v2/a/img/manifests/v1").status == 502
-        assert b.server.reload(sited(b, url=url, ca=cert, client_cert=cert, client_key=key))
+        assert b.reload(sited(b, url=url, ca=cert, client_cert=cert, client_key=key))
         assert b.get(path).body == BODY
 
 
@@ -567,7 +567,7 @@ def test_the_certificate_is_not_shown_where_upstream_leads(
 
     with scripted(context) as upstream, benches() as b:
         url = Url("https", "127.0.0.1", upstream.port)
-        assert b.server.reload(sited(b, url=url, ca=cert, client_cert=cert, client_key=key))
+        assert b.reload(sited(b, url=url, ca=cert, client_cert=cert, client_key=key))
         place = {"Location": f"https://registry.example:{upstream.port}/layer"}
         path = upstream.blob("a/img", BODY, look(up.status(307, place)))
         upstream.on("/layer", look(up.whole(BODY)))
@@ -578,7 +578,7 @@ def test_the_certificate_is_not_shown_where_upstream_leads(
 def test_timeouts_of_ones_own(benches: Benches) -> None:
     with benches() as b:
         own = evolve(changed(b).upstream, headers=Seconds(0.05))
-        assert b.server.reload(changed(b, timeouts={"up": own}))
+        assert b.reload(changed(b, timeouts={"up": own}))
         b.upstream.on("/v2/a/img/manifests/v1", up.hang)
         assert b.get("/v2/a/img/manifests/v1").status == 504
 
@@ -681,7 +681,7 @@ def test_a_renewed_certificate_is_taken_up(
         files[1].write_bytes(certificate[1].read_bytes())
         told("the certificate was renewed")
         files[0].write_bytes(b"nothing")
-        assert not b.server.reload(changed(b, tls=ServerTls(*files)))
+        assert not b.reload(changed(b, tls=ServerTls(*files)))
         with tls_to(b.server.port, certificate[0]) as client:
             assert client.get("/v2/").status == 200
 
@@ -706,8 +706,8 @@ def test_a_request_that_has_been_here_is_refused(benches: Benches) -> None:
 def test_caches_in_a_circle_find_out(benches: Benches) -> None:
     other = Benches(benches.runtime, benches.root.with_name("other"), alone=False)
     with benches() as one, other() as two:
-        two.server.reload(settings(two.root, one.server.port))
-        one.server.reload(settings(one.root, two.server.port))
+        two.reload(settings(two.root, one.server.port))
+        one.reload(settings(one.root, two.server.port))
         assert one.get("/v2/a/img/manifests/v1").status == 502
         assert two.get("/v2/b/img/manifests/v1").status == 502
 
@@ -715,7 +715,7 @@ def test_caches_in_a_circle_find_out(benches: Benches) -> None:
 def test_a_cache_is_an_upstream_like_any_other(benches: Benches) -> None:
     other = Benches(benches.runtime, benches.root.with_name("other"), alone=False)
     with benches() as inner, other() as outer:
-        assert outer.server.reload(settings(outer.root, inner.server.port))
+        assert outer.reload(settings(outer.root, inner.server.port))
         document = up.manifest(BODY)
         tag = inner.upstream.manifest("a/img", "v1", document)
         path = inner.upstream.blob("a/img", BODY)
@@ -802,7 +802,7 @@ def test_a_public_upstream_does_not_lead_inside_by_a_harmless_name(
     with benches() as b:
         port = b.upstream.port
         url = Url("http", "registry.example", port)
-        assert b.server.reload(sited(b, url=url, allow_private_redirects=allowed))
+        assert b.reload(sited(b, url=url, allow_private_redirects=allowed))
         redirect = up.status(307, {"Location": INSIDE.format(port)})
         path = b.upstream.blob("a/img", BODY, redirect)
         b.upstream.on("/layer", up.whole(BODY))
@@ -817,7 +817,7 @@ def test_a_token_service_inside_is_not_asked_for_a_public_upstream(
     resolver.update({"registry.example": "8.8.8.8", "auth.example": "10.0.0.1"})
     with benches() as b:
         port = b.upstream.port
-        assert b.server.reload(sited(b, url=Url("http", "registry.example", port)))
+        assert b.reload(sited(b, url=Url("http", "registry.example", port)))
         realm = f'Bearer realm="http://auth.example:{port}/token",service="up"'
         path = b.upstream.blob("a/img", BODY, up.status(401, {"WWW-Authenticate": realm}))
         assert b.get(path).status == 502

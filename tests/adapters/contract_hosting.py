@@ -27,7 +27,7 @@ def test_new_policies_are_taken_up_while_running(benches: Benches) -> None:
         b.get(tag)
         b.settled()
         offline = Config({"up": Treatment()}, offline=True, limits=Limits())
-        assert b.server.reload(evolve(settings(b.root, b.upstream.port), core=offline))
+        assert b.reload(evolve(settings(b.root, b.upstream.port), core=offline))
         asked = len(b.upstream.asked)
         assert b.get(tag).status == 200
         assert b.get("/v2/a/other/manifests/v1").status == 503
@@ -39,9 +39,9 @@ def test_what_cannot_change_while_running_is_said_and_left(
 ) -> None:
     with benches() as b:
         old = settings(b.root, b.upstream.port)
-        b.server.reload(evolve(old, port=1, root=b.root / "other", unix=Path("/nowhere")))
+        b.reload(evolve(old, port=1, root=b.root / "other", unix=Path("/nowhere")))
         assert caplog.text.count("this needs a restart") == 3
-        assert not b.server.reload(evolve(old, sites={}, core=Config({})))
+        assert not b.reload(evolve(old, sites={}, core=Config({})))
         assert "to remove an upstream needs a restart" in caplog.text
         assert b.get("/v2/a/img/manifests/v1").status == 404
 
@@ -78,7 +78,7 @@ def test_several_servers_in_one_process_do_not_meet(benches: Benches) -> None:
     with benches() as one:
         path = one.upstream.blob("a/img", BODY)
         with other() as two:
-            two.server.reload(settings(two.root, one.server.port))
+            two.reload(settings(two.root, one.server.port))
             assert two.get(path).body == BODY
             assert two.upstream.asked == []
         assert one.get(path).headers["cache-status"] == "distcache; hit"

@@ -100,7 +100,7 @@ def test_an_id_does_not_follow_a_redirect_to_a_storage_service(benches: Benches)
 
 
 def operator(b: Bench, path: str) -> Answer:
-    with Client.to(b.server.debug_port) as client:
+    with Client.to(b.debug_port) as client:
         return client.get(path)
 
 
@@ -127,7 +127,7 @@ def test_a_server_says_that_it_lives_and_whether_it_can_store(benches: Benches) 
 
 def test_without_a_debug_listener_nobody_is_told(benches: Benches) -> None:
     with benches() as b:
-        assert b.server.debug_port == 0
+        assert b.debug_port == 0
         for path in ("/livez", "/metrics"):
             assert b.get(path).status == 404
 
@@ -179,7 +179,7 @@ def test_what_is_too_new_is_held_back_and_counted(
         assert why["answer"].startswith("is too new")
         named = f"/api/v1/why?ref=up/a/img@{why['digest']}"
         assert json.loads(operator(b, named).body)["answer"].startswith("403: is too new")
-        b.server.jump(3601)
+        b.jump(3601)
         assert b.get(tag).body == first
         b.settled()
         moved = up.manifest(BODY[1:])
@@ -188,7 +188,7 @@ def test_what_is_too_new_is_held_back_and_counted(
         assert meanwhile.body == first
         assert meanwhile.headers["cache-status"].endswith("; detail=cool-down")
         assert figure(b, "distcache_held_back_total") == 2
-        b.server.jump(3601)
+        b.jump(3601)
         assert b.get(tag).body == moved
         b.settled()
     assert sum("held back by the cool-down" in r.message for r in caplog.records) == 2

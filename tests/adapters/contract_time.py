@@ -37,9 +37,9 @@ def test_an_idle_connection_is_closed_after_its_time(benches: Benches) -> None:
     with benches(clock=True) as b, b.connect() as client:
         for _ in range(2):
             assert client.get("/v2/").status == 200
-            b.server.jump(74)
+            b.jump(74)
             assert still_open(b, client)
-        b.server.jump(76)
+        b.jump(76)
         assert client.end() == b""
 
 
@@ -50,10 +50,10 @@ def test_a_header_that_does_not_end_is_given_up_however_often_a_byte_comes(
         client.say(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n")
         for _ in range(2):
             assert still_open(b, client)
-            b.server.jump(14)
+            b.jump(14)
             client.say(b"X: y\r\n")
         assert still_open(b, client)
-        b.server.jump(3)
+        b.jump(3)
         assert client.end() == b""
 
 
@@ -65,12 +65,12 @@ def test_a_client_that_does_not_read_is_closed_after_its_time(benches: Benches) 
         before = b.count(ev.ClientClosed)
         client.ask(path)
         client.head()
-        b.server.jump(59)
+        b.jump(59)
         assert still_open(b, client) or b.count(ev.ClientClosed) == before
 
         def closed() -> bool:
             # Its time begins when the kernel takes no more, which cannot be seen from here.
-            b.server.jump_here(61)
+            b.jump_here(61)
             return len(b.ledger.of(ev.ClientClosed)) == before + 1
 
         b.until(closed)
@@ -85,7 +85,7 @@ def test_a_client_that_reads_slowly_but_reads_is_served_to_the_end(benches: Benc
         client.head()
         for _ in range(6):
             assert len(client.take(len(HUGE) // 6)) == len(HUGE) // 6
-            b.server.jump(25)
+            b.jump(25)
         assert b.count(ev.ClientClosed) == 0
 
 
@@ -96,7 +96,7 @@ def test_headers_or_an_error_come_within_thirty_seconds_whatever_upstream_does(
         b.upstream.on("/v2/a/img/manifests/v1", up.hang)
         client.ask("/v2/a/img/manifests/v1")
         b.until(lambda: b.upstream.asked)
-        b.server.jump(21)
+        b.jump(21)
         assert client.answer().status == 504
 
 
@@ -107,10 +107,10 @@ def test_an_upstream_body_that_stalls_is_cut_and_resumed(benches: Benches) -> No
         client.ask(path)
         client.head()
         got = client.take(1_000_000)
-        b.server.jump(61)
+        b.jump(61)
         b.until(lambda: b.ledger.of(ev.FetchFailed))
         # The core tries again after a moment.
-        b.server.jump(5)
+        b.jump(5)
         assert got + client.take(len(LARGE) - len(got)) == LARGE
         assert [a.headers.get("range") for a in b.upstream.asked] == [None, "bytes=1000000-"]
 
@@ -121,7 +121,7 @@ def test_an_answer_to_a_client_that_never_closes_is_not_waited_for_long(benches:
         with b.connect() as second:
             second.ask("/v2/")
             assert client.end() == b""
-            b.server.jump(3)
+            b.jump(3)
             assert second.answer().status == 200
 
 
@@ -132,10 +132,10 @@ def test_a_half_read_answer_is_torn_when_the_server_stops(benches: Benches) -> N
         client.head()
         client.take(1_000_000)
         b.server.stop()
-        b.server.jump(19)
+        b.jump(19)
         b.until(lambda: refused(b.server.port))
         assert b.server.call(lambda: set(b.ledger.exchanges))
-        b.server.jump(2)
+        b.jump(2)
         with pytest.raises(Torn):
             client.take(1)
 

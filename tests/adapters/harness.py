@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import pytest
 from attrs import define, evolve
@@ -44,15 +44,20 @@ class Running(Protocol):
     def port(self) -> int: ...
 
     @property
-    def debug_port(self) -> int: ...
-
-    @property
     def ledger(self) -> Ledger: ...
 
     def call(self, act: Callable[[], T]) -> T:
         """Do it on the loop's thread, between two of its steps."""
 
     def stop(self, drain: float | None = None) -> None: ...
+
+
+@runtime_checkable
+class Operated(Running, Protocol):
+    """What is one of `open_server`'s can do more, which the simplest adapter need not."""
+
+    @property
+    def debug_port(self) -> int: ...
 
     def reload(self, settings: Settings) -> bool: ...
 
@@ -91,6 +96,25 @@ class Bench:
     @property
     def ledger(self) -> Ledger:
         return self.server.ledger
+
+    @property
+    def debug_port(self) -> int:
+        """0 without a debug listener."""
+        return self._operated.debug_port
+
+    def reload(self, settings: Settings) -> bool:
+        return self._operated.reload(settings)
+
+    def jump(self, seconds: float) -> None:
+        self._operated.jump(seconds)
+
+    def jump_here(self, seconds: float) -> None:
+        self._operated.jump_here(seconds)
+
+    @property
+    def _operated(self) -> Operated:
+        assert isinstance(self.server, Operated)
+        return self.server
 
     def connect(self) -> Client:
         return Client.to(self.server.port)

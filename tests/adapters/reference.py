@@ -31,7 +31,6 @@ from distcache.driver import (
 )
 from distcache.driver.listening import listen
 from distcache.driver.sockets import GoneError, SourceError
-from distcache.settings import Settings
 from distcache.store import open_store
 from distcache.wire.outgoing import HttpRequest
 from distcache.wire.routes import Router
@@ -273,7 +272,6 @@ class Reference:
     listener: socket.socket
     connections: set[Connection] = field(factory=set)
     port: int = field(init=False)
-    debug_port: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.port = self.listener.getsockname()[1]
@@ -286,14 +284,6 @@ class Reference:
     def call(self, act: Callable[[], T]) -> T:
         with self.shell.lock:
             return act()
-
-    def reload(self, settings: Settings) -> bool:
-        raise NotImplementedError
-
-    def jump(self, seconds: float) -> None:
-        raise NotImplementedError
-
-    jump_here = jump
 
     def stop(self, drain: float | None = None) -> None:
         with self.shell.lock:
