@@ -3,7 +3,7 @@
 The request's head is one that h11 has taken whole before, its pull one that the core answers from
 the store alone, the body small and in an open file. The core decides each time, and the gate where
 anything but the asking counts. All else is left to the dialogue, which would give the same bytes
-and lines of the log: a property that the tests hold (tests/driver/test_shortcut.py).
+and lines of the log: a property that the tests hold (tests/test_shortcut.py).
 """
 
 from __future__ import annotations
