@@ -11,11 +11,10 @@ FLAGS ?=
 serve: .venv/installed
 	exec $(BIN)/distcache serve $(CONFIG)
 
-# All of it: the tests of the core run while it is measured what each of them covers.
+# All of it: two halves at the same time, and the core is measured while its tests run.
 test: .venv/tools packages lint
 ifeq ($(TESTS)$(FLAGS),tests)
-	$(BIN)/python -m tests.core_coverage
-	$(BIN)/pytest -q -rfEs --durations=10 --ignore=tests/core $(TESTS)
+	$(BIN)/python -m tests.halves
 else
 	$(BIN)/pytest -q -rfEs --durations=10 $(FLAGS) $(TESTS)
 endif

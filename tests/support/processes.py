@@ -25,9 +25,11 @@ that is killed (prctl(2), PR_SET_PDEATHSIG)."""
 
 def free_port() -> int:
     """A TCP port of the loopback interface that nobody listened on a moment ago. Not one that the
-    kernel gives away by itself: between now and its use another test could be given it."""
+    kernel gives away by itself: between now and its use another test could be given it. Nor one
+    that a seed decides: two runs side by side would choose the same."""
+    chance = random.SystemRandom()
     while True:
-        port = random.randrange(*PORTS)
+        port = chance.randrange(*PORTS)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
