@@ -21,9 +21,9 @@ from .core.cooldown import HELD_BACK
 from .core.decision import Outcome
 from .core.events import Event, Pruned
 from .core.oci import Content, Repository, TagRef, Time
-from .core.operations import Explanation, Filling, Image, Named, Reach, Stats
 from .core.policy import MOVED
 from .core.pull import Catalog, Pull
+from .core.reports import Explanation, Filling, Image, Named, Reach, Stats
 from .driver import Decided, Service, Transfer
 from .metrics import Gauges, Meter, kind_of
 from .settings import Level, Settings

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from attrs import evolve
 
 from distcache.core.calls import TRANSITIONS, CallInput, CallState
 from distcache.core.config import Config, Limits, Upstream
@@ -20,7 +19,6 @@ from tests.core.content import (
     IMAGE,
     LATEST,
     LAYER,
-    OTHER,
     START,
     TAGS,
     WRONG,
@@ -168,35 +166,6 @@ def test_a_challenge_after_a_redirect_at_home_is_answered_at_the_origin() -> Non
     assert (authorization(s.fetch), s.fetch.request.location) == (Secret("t1"), None)
 
 
-def test_another_origin_s_challenge_is_not_for_our_credentials() -> None:
-    s, client = asked(basic=True)
-    s.fetch.answers(307, location=ABROAD)
-    s.fetch.answers(401, challenges=(BASIC, BEARER))
-    assert client.status == 401
-    assert not s.tokens
-
-
-def test_a_challenge_without_scope_means_pulling_this_repository() -> None:
-    s, _ = asked()
-    s.fetch.answers(401, challenges=(Challenge(True, REALM),))
-    assert s.token.effect.challenge.scope == SCOPE
-
-
-def test_what_was_wrong_with_a_token_makes_it_no_other_one() -> None:
-    s, client = authorized()
-    s.fetch.answers(401, challenges=(evolve(BEARER, error="invalid_token"),))
-    assert s.token.effect.challenge == BEARER
-    s.token.grants("t2")
-    s.fetch.delivers(LAYER)
-    assert client.status == 200
-
-
-def test_bearer_is_taken_before_basic() -> None:
-    s, _ = asked(basic=True)
-    s.fetch.answers(401, challenges=(BASIC, BEARER))
-    assert s.token.effect.challenge == BEARER
-
-
 def test_basic_is_answered_with_what_is_configured_and_then_sent_the_first_time() -> None:
     s, client = asked(basic=True)
     s.fetch.answers(401, challenges=(BASIC,))
@@ -213,34 +182,6 @@ def test_a_password_that_is_refused_is_not_tried_again() -> None:
     s.fetch.answers(401, challenges=(BASIC,))
     assert client.status == 401
     assert len(s.transfers) == 2
-
-
-def test_without_a_password_basic_cannot_be_answered() -> None:
-    s, client = asked(basic=False)
-    s.fetch.answers(401, challenges=(BASIC,))
-    assert client.status == 401
-
-
-def test_names_without_number_do_not_fill_the_memory() -> None:
-    s, client = asked(basic=True, limits=Limits(schemes=2))
-    s.fetch.answers(401, challenges=(BASIC,))
-    s.fetch.delivers(LAYER)
-    assert client.status == 200
-    for number in range(2):
-        s.get(SECOND_ITEM.under(Repository(HUB, f"no/{number}")))
-        s.fetch.answers(401, challenges=(BASIC,))
-        s.fetch.answers(404)
-    s.get(SECOND)
-    assert authorization(s.fetch) is None, "the oldest is forgotten, and found out again"
-    s.fetch.answers(404)
-    s.get(SECOND_ITEM.under(Repository(HUB, "no/1")))
-    assert authorization(s.fetch) is True
-
-
-def test_a_401_without_challenge_is_final() -> None:
-    s, client = asked(basic=True)
-    s.fetch.answers(401)
-    assert client.status == 401
 
 
 def test_challenges_are_bounded() -> None:
@@ -261,26 +202,6 @@ def test_a_403_after_a_fresh_token_is_passed_on_and_ends_there() -> None:
     assert not s.fetches
     s.get(BLOB)
     assert s.fetch.open
-
-
-def test_each_repository_is_authenticated_in_its_own_way() -> None:
-    s, _ = asked(basic=True)
-    s.fetch.answers(401, challenges=(BASIC,))
-    s.get(IMAGE.under(OTHER))
-    assert [authorization(t) for t in s.fetches] == [True, None]
-
-
-def test_each_upstream_has_its_own_credentials() -> None:
-    ups = {HUB: Upstream(basic=True), "plain": Upstream()}
-    s = scenario(Config(ups))
-    s.get(BLOB)
-    s.fetch.answers(401, challenges=(BASIC,))
-    assert authorization(s.fetch) is True
-    s.fetch.fails(Cause.UNREACHABLE)
-    plain = s.get(LAYER.under(type(APP)("plain", APP.name)))
-    assert authorization(s.fetch) is None
-    s.fetch.answers(401, challenges=(BASIC,))
-    assert plain.status == 401
 
 
 # Connections that break
@@ -359,36 +280,18 @@ def test_offline_a_request_under_way_may_be_answered_but_none_is_sent_after_it()
 
 # The client's own authority
 
-ALICE = Authority("a", Secret("Bearer alice"))
-OWN = ByDigest(Repository(HUB, "private/app", "a"), LAYER.content)
-
 
 def test_who_logs_in_at_upstream_is_asked_for_with_what_it_shows_and_answers_challenges() -> None:
     s = scenario()
-    client = s.get(OWN, authority=ALICE)
-    assert authorization(s.fetch) == Forwarded(Secret("Bearer alice"))
-    s.fetch.answers(401, challenges=(BASIC, Challenge(True, REALM, HUB)))
-    theirs = Challenge(True, REALM, HUB, "repository:private/app:pull")
-    assert (client.status, client.problem.challenge) == (401, theirs)
-    assert not s.tokens
-
-
-def test_a_scope_that_upstream_names_is_handed_on_as_it_is() -> None:
-    s = scenario()
-    client = s.get(OWN, authority=ALICE)
-    s.fetch.answers(401, challenges=(BEARER,))
-    assert client.problem.challenge == BEARER
-
-
-def test_what_the_client_shows_stays_at_upstream_and_others_challenges_are_not_for_it() -> None:
-    s = scenario()
-    client = s.get(OWN, authority=ALICE)
-    s.fetch.answers(307, location=HOME)
+    own = ByDigest(Repository(HUB, "private/app", "a"), LAYER.content)
+    client = s.get(own, authority=Authority("a", Secret("Bearer alice")))
     assert authorization(s.fetch) == Forwarded(Secret("Bearer alice"))
     s.fetch.answers(307, location=ABROAD)
     assert authorization(s.fetch) is None
     s.fetch.answers(401, challenges=(BEARER,))
-    assert (client.status, client.problem.challenge) == (401, None)
+    assert client.status == 401
+    assert not s.fetches
+    assert not s.tokens
 
 
 # Mirrors

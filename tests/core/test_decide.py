@@ -77,19 +77,6 @@ def test_a_listing_that_cannot_be_kept_is_an_honest_error_and_asked_for_again() 
 # Upstream's own words
 
 
-def test_a_stranger_waits_for_a_fill_that_fails_and_then_asks_under_its_own_name() -> None:
-    s = scenario()
-    first = s.get(BLOB)
-    second = s.get(LAYER.under(OTHER))
-    fill, probe = s.fetches
-    probe.offers(LAYER)
-    fill.answers(404)
-    assert (first.status, second.status) == (404, None)
-    assert s.fetch.request.repository == OTHER
-    s.fetch.delivers(LAYER)
-    assert second.status == 200
-
-
 @pytest.mark.parametrize(("redispatch", "status"), [(1, 404), (2, None)])
 def test_that_is_bounded_too(redispatch: int, status: int | None) -> None:
     s = scenario(config(limits=Limits(redispatch=redispatch)))
@@ -347,6 +334,13 @@ def test_what_is_too_new_is_refused_or_what_the_tag_was_before_is_given() -> Non
     assert (client.status, client.decision.cooling) == (200, False)
 
 
+def test_an_upstream_that_cannot_tell_of_a_digest_is_no_loop() -> None:
+    s = scenario(config(cool_down=60.0))
+    client = s.get(IMAGE.under(APP))
+    s.fetch.fails(Cause.UNREACHABLE)
+    assert client.status == 502
+
+
 @pytest.mark.parametrize("offline", [False, True])
 def test_a_digest_of_unknown_age_is_asked_about_first(offline: bool) -> None:
     s = scenario(config(cool_down=60.0, offline=offline))
@@ -359,10 +353,3 @@ def test_a_digest_of_unknown_age_is_asked_about_first(offline: bool) -> None:
     s.fetch.offers(IMAGE)
     assert [c.status for c in (client, second)] == [403, 403]
     assert [c.decision.collapsed for c in (client, second)] == [False, True]
-
-
-def test_an_upstream_that_cannot_tell_of_a_digest_is_no_loop() -> None:
-    s = scenario(config(cool_down=60.0))
-    client = s.get(IMAGE.under(APP))
-    s.fetch.fails(Cause.UNREACHABLE)
-    assert client.status == 502

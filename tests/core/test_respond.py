@@ -3,6 +3,7 @@
 import pytest
 
 from distcache.core.config import Config, Upstream
+from distcache.core.cooldown import HELD_BACK
 from distcache.core.decision import HIT, Decision, Fwd, Outcome
 from distcache.core.effects import Code, Stored
 from distcache.core.events import Cause, Challenge, Location, Secret
@@ -422,3 +423,12 @@ def test_who_is_let_in_is_told_so_without_content() -> None:
     s = scenario()
     client = s.get(Ping(Repository(HUB, "", "a")), authority=Authority("a", Secret("Bearer x")))
     assert (client.status, client.decision, client.turn, client.end) == (200, HIT, None, "finished")
+
+
+def test_what_is_too_young_is_refused_and_marked() -> None:
+    s = scenario(config(cool_down=60.0))
+    client = s.get(LATEST)
+    s.fetch.offers(IMAGE)
+    assert (client.status, client.decision.cooling) == (403, True)
+    assert client.problem.code is Code.DENIED
+    assert [note.message for note in s.notes] == [HELD_BACK]

@@ -9,7 +9,7 @@ from attrs import evolve
 from distcache.access import htpasswd, keys, token
 from distcache.access.htpasswd import Htpasswd
 from distcache.configuration import schema
-from distcache.core import fills, grants, ranges
+from distcache.core import grants, ranges, transfers
 from distcache.core.pull import Span
 from distcache.credentials import docker_config
 from distcache.wire import answers, challenge, oci_json, plain
@@ -69,7 +69,7 @@ BUGS: dict[str, tuple[object, str, object]] = {
     "manifest": (oci_json, "_unique", tuple),
     "ranges": (ranges, "select", lambda specs, size: Span(0, size)),
     "token": (challenge, "_life", lambda expires_in: 0.0),
-    "upstream_bytes": (fills, "WRONG_DIGEST", None),
+    "upstream_bytes": (transfers, "WRONG_DIGEST", None),
     "world": (grants, "granted", lambda state, repository, content: True),
 }
 """For each target a defect in what it looks at."""

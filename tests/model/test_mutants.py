@@ -13,7 +13,8 @@ from distcache.core import (
     authorities,
     blobs,
     calls,
-    decide,
+    challenges,
+    checks,
     eviction,
     exchanges,
     fills,
@@ -24,7 +25,9 @@ from distcache.core import (
     operations,
     quota,
     ranges,
+    rights,
     tags,
+    transfers,
 )
 from distcache.core.effects import DiscardSpool, Spool
 from distcache.core.fills import Fill
@@ -38,11 +41,11 @@ from .scene import NETWORK, REDIRECTS, Bound
 
 Mutant = tuple[object, str, Any, Bound]
 
-_on_ended, _on_answer, _wake = fills.on_ended, fills.on_answer, State.wake
-_redirected, _tag_failed, _cut = calls._redirected, tags.on_failed, fills.cut
-_sent, _right, _tag_journal = exchanges.sent, fills._right, tags._journal
+_on_ended, _on_answer, _wake = transfers.on_ended, transfers.on_answer, State.wake
+_redirected, _tag_failed, _cut = calls._redirected, checks.on_failed, transfers.cut
+_sent, _right, _tag_journal = exchanges.sent, fills.verified, tags._journal
 _finish, _begun = calls.finish, listings.begun
-_choose, _send, _accepted = calls._choose, calls._send, acceptance.Accepted
+_choose, _send, _accepted = challenges.choose, calls._send, acceptance.Accepted
 
 
 def _any_digest(state: Any, key: Any, digest: Any, document: Any, now: Any) -> Any:
@@ -122,8 +125,8 @@ ONE_BLOB = Bound(("blob",), closes=1, kinds=(*NETWORK, "corrupt", "wrong-206"))
 MUTANTS: dict[str, Mutant] = {
     "the last byte goes out before the digest is known": (
         Fill, "available", property(lambda fill: fill.have), ONE_BLOB),
-    "any digest will do": (fills, "on_ended", _any_digest, ONE_BLOB),
-    "a 206 may start anywhere": (fills, "on_answer", _any_offset, ONE_BLOB),
+    "any digest will do": (transfers, "on_ended", _any_digest, ONE_BLOB),
+    "a 206 may start anywhere": (transfers, "on_answer", _any_offset, ONE_BLOB),
     "only the first waiter hears": (State, "wake", _first_waiter_only, ONE_BLOB),
     "whoever knows the digest gets the blob": (
         grants, "granted", lambda *_: True, Bound(("blob", "stranger"))),
@@ -139,8 +142,8 @@ MUTANTS: dict[str, Mutant] = {
         freshness, "is_fresh", lambda *_: True,
         Bound(("tag",), moves=1, tag_ttl=60.0, starts=3, clients=1, wakes=2, ttl=90.0, faults=0)),
     "a failing upstream means absent": (
-        tags, "on_failed", _everything_is_absent, Bound(("tag",), kinds=NETWORK)),
-    "a broken transfer means absent": (fills, "cut", _cut_fill_is_absent, ONE_BLOB),
+        checks, "on_failed", _everything_is_absent, Bound(("tag",), kinds=NETWORK)),
+    "a broken transfer means absent": (transfers, "cut", _cut_fill_is_absent, ONE_BLOB),
     "what is read may be evicted": (
         blobs, "pinned", lambda *_: False,
         Bound(("blob", "manifest"), max_size=2, starts=3, faults=0)),
@@ -151,14 +154,14 @@ MUTANTS: dict[str, Mutant] = {
         fills, "held",
         lambda state, content: blobs.stored(state, content) is not None,
         Bound(("tag",), kinds=("down",))),
-    "a spool is discarded too soon": (fills, "_right", _discards_early, ONE_BLOB),
+    "a spool is discarded too soon": (fills, "verified", _discards_early, ONE_BLOB),
     "a reader that leaves ends the fill": (fills, "leave", _drops_readers, ONE_BLOB),
     "a spool is never discarded": (
-        tags, "_give_up", _forgets_the_spool, Bound(("tags",), faults=1, clients=1)),
+        checks, "_give_up", _forgets_the_spool, Bound(("tags",), faults=1, clients=1)),
     "the first page of a list is taken for the whole": (
         listings, "begun", _one_page, Bound(("tags",), faults=0, clients=1)),
     "who passes by a failing store does not look back": (
-        decide, "_come_meanwhile", lambda *_: False,
+        rights, "come_meanwhile", lambda *_: False,
         Bound(("blob",), kinds=("full",), wakes=2)),
     "who rests past a failing store is not told what came": (
         exchanges, "spare", _silent,
@@ -174,7 +177,7 @@ MUTANTS: dict[str, Mutant] = {
     "a mirror's word is the last": (
         calls, "_next", lambda state, owner, failure, now: failure, SMALL["a mirror that fails"]),
     "a mirror is shown the password": (
-        calls, "_choose", _any_basic, SMALL["a mirror, and a password"]),
+        challenges, "choose", _any_basic, SMALL["a mirror, and a password"]),
     "one token for upstream and its mirrors": (
         calls, "TokenKey", lambda upstream, challenge, mirror: TokenKey(upstream, challenge),
         SMALL["a mirror, and tokens"]),

@@ -13,8 +13,8 @@ from attrs import frozen
 from ..configuration import units
 from ..core.events import Event, Forgotten, Pinned, Pruned
 from ..core.oci import Content, Digest, Kind, Repository, TagRef, Time
-from ..core.operations import Explanation, Filling, Image, Reach, Stats
-from ..core.operations import Named as Pinnable
+from ..core.reports import Explanation, Filling, Image, Reach, Stats
+from ..core.reports import Named as Pinnable
 from .names import Named, Names, digest_of
 
 Tree = dict[str, Any]

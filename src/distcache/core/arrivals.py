@@ -4,7 +4,7 @@ and who waits when that machine cannot go on.
 
 from typing import assert_never
 
-from . import blobs, calls, eviction, exchanges, fills, grants, pings, tags, tokens
+from . import blobs, calls, checks, eviction, exchanges, fills, grants, pings, tokens, transfers
 from .calls import CallState
 from .decision import Fwd
 from .effects import Level, Medium, Note, Spool
@@ -46,9 +46,9 @@ def fetched(
                 _answered(state, owner, verdict, now)
         case BodySpooled():
             if isinstance(owner, Content | Relay):
-                settle(state, owner, fills.on_spooled(state, owner, event.length, now), now)
+                settle(state, owner, transfers.on_spooled(state, owner, event.length, now), now)
             elif not isinstance(owner, ByDigest | Ping):
-                tags.on_spooled(state, owner, event.length)
+                checks.on_spooled(state, owner, event.length)
         case FetchEnded():
             _ended(state, owner, event, now)
         case FetchFailed():
@@ -110,7 +110,7 @@ def _broke_off(
 
 def _answered(state: State, owner: Owner, head: UpstreamHead, now: Time) -> None:
     if isinstance(owner, Content | Relay):
-        failure = fills.on_answer(state, owner, head, now)
+        failure = transfers.on_answer(state, owner, head, now)
         if failure is not None:
             _failed(state, owner, failure, now)
     elif isinstance(owner, ByDigest):
@@ -118,7 +118,7 @@ def _answered(state: State, owner: Owner, head: UpstreamHead, now: Time) -> None
     elif isinstance(owner, Ping):
         pings.on_answer(state, owner, head, now)
     else:
-        tags.on_answer(state, owner, head, now)
+        checks.on_answer(state, owner, head, now)
 
 
 def _ended(state: State, owner: Owner, event: FetchEnded, now: Time) -> None:
@@ -126,22 +126,22 @@ def _ended(state: State, owner: Owner, event: FetchEnded, now: Time) -> None:
         # A message that is over before its head has said anything.
         _broke_off(state, owner, Cause.CUT, now)
     elif isinstance(owner, Content | Relay):
-        verdict = fills.on_ended(state, owner, event.digest, event.document, now)
+        verdict = transfers.on_ended(state, owner, event.digest, event.document, now)
         settle(state, owner, verdict, now)
     else:
         assert not isinstance(owner, ByDigest | Ping), "it ends with its head"
-        tags.on_ended(state, owner, event.digest, event.document, now)
+        checks.on_ended(state, owner, event.digest, event.document, now)
 
 
 def _failed(state: State, owner: Owner, failure: Failure, now: Time) -> None:
     if isinstance(owner, Content | Relay):
-        settle(state, owner, fills.cut(state, owner, failure, now), now)
+        settle(state, owner, transfers.cut(state, owner, failure, now), now)
     elif isinstance(owner, ByDigest):
         grants.on_failed(state, owner, failure)
     elif isinstance(owner, Ping):
         pings.on_failed(state, owner, failure, now)
     else:
-        tags.on_failed(state, owner, failure, now)
+        checks.on_failed(state, owner, failure, now)
 
 
 def _store_failed(
@@ -153,7 +153,7 @@ def _store_failed(
     need = UNKNOWN_NEED if fill.size is None else fill.size - fill.have
     full = failure.cause is Cause.NO_SPACE
     if full and fill.attempts < state.limits.attempts and eviction.make_room(state, need, now):
-        fills.pause(state, key, now)
+        transfers.pause(state, key, now)
         return
     fields = (("digest", key.digest), ("fault", failure.cause.value if failure.cause else ""))
     state.emit(Note(Level.WARNING, "the store is failing: passing content through", fields))

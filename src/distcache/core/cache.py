@@ -21,9 +21,11 @@ from . import (
     hits,
     invariants,
     operations,
+    reports,
     storage,
     tags,
     tokens,
+    transfers,
 )
 from .config import Config
 from .effects import DeleteBlob, Effect
@@ -54,9 +56,9 @@ from .fingerprint import Labels, fingerprint
 from .hits import Hit
 from .inventory import BlobStored, GrantStored, Inventory, PinStored, SeenStored, TagStored
 from .oci import Content, Repository, Time
-from .operations import Explanation, Filling, Image, Named, Reach, Stats
 from .problems import TOO_SLOW
 from .pull import Pull
+from .reports import Explanation, Filling, Image, Named, Reach, Stats
 from .state import Relay, State
 from .tokens import TokenKey
 
@@ -130,23 +132,23 @@ class Cache:
 
     def stats(self) -> Stats:
         """Sums, for metrics."""
-        return operations.stats(self._state)
+        return reports.stats(self._state)
 
     def images(self, latest: int | None = None) -> list[Image]:
         """Every tag that is known, or so many that were used last."""
-        return operations.images(self._state, latest)
+        return reports.images(self._state, latest)
 
     def fillings(self) -> list[Filling]:
         """The transfers under way."""
-        return operations.fillings(self._state)
+        return reports.fillings(self._state)
 
     def reach(self, now: Time) -> list[Reach]:
         """How the upstreams are to be reached."""
-        return operations.reach(self._state, now)
+        return reports.reach(self._state, now)
 
     def explain(self, what: Named, repository: Repository, now: Time) -> Explanation:
         """What a pull of a tag, or of content under a repository, would meet."""
-        return operations.explain(self._state, what, repository, now)
+        return reports.explain(self._state, what, repository, now)
 
     def would_free(self, event: Event, now: Time) -> tuple[int, int]:
         """Blobs and bytes that would be deleted if `event` came; nothing is."""
@@ -269,7 +271,7 @@ class Cache:
                 exchanges.release(state, number, now)
                 decide.fail(state, number, TOO_SLOW, now)
             case (Content() | Relay() as fill, "retry"):
-                arrivals.settle(state, fill, fills.again(state, fill, now), now)
+                arrivals.settle(state, fill, transfers.again(state, fill, now), now)
             case (Content() | Relay() as fill, "linger"):
                 fills.drop_if_unread(state, fill)
             case (authorities.KEY, str(name)):

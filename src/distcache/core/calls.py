@@ -10,9 +10,9 @@ from enum import Enum
 
 from attrs import frozen
 
-from . import acceptance, mirrors, quota, tokens
+from . import acceptance, challenges, mirrors, quota, tokens
 from .effects import CancelFetch, Fetch, Forwarded, Spool, UpstreamRequest
-from .events import Cause, Challenge, Location, Secret, UpstreamHead
+from .events import Cause, Location, Secret, UpstreamHead
 from .oci import Content, Reference, Repository, Time
 from .problems import NOT_ASKED, Failure
 from .pull import Method, Ping
@@ -230,45 +230,16 @@ def _challenged(
 ) -> Failure | None:
     """Take one of the challenges, if one is left to take (at most `limits.challenges`)."""
     if call.repository.authority is not None:
-        # Nobody's but the client's to answer.
-        home = call.location is None or call.location.same_origin
-        offered = next((c for c in head.challenges if c.bearer and home), None)
-        name = call.repository.name
-        if offered is not None and name and not offered.scope:
-            offered = evolve(offered, scope=f"repository:{name}:pull")
-        return Failure(status=401, challenge=offered)
-    challenge = _choose(state, call, head)
+        return Failure(status=401, challenge=challenges.offered(call, head))
+    challenge = challenges.choose(state, call, head)
     refused = call.challenges >= state.limits.challenges or call.authorization is True
     if isinstance(call.authorization, Secret) and call.token is not None:
         tokens.distrust(state, call.token, call.authorization)
     if challenge is None or refused:
         return Failure(status=401)
-    _remember(state, call, challenge)
+    challenges.remember(state, call, challenge)
     call = evolve(call, challenges=call.challenges + 1, location=call.page)
     return _detour(state, owner, call, now)
-
-
-def _remember(state: State, call: Call, challenge: Challenge) -> None:
-    """Names come from clients, also names that there are not: the oldest go, at the price of
-    one more 401."""
-    key = (call.repository, call.mirror)
-    while key not in state.schemes and len(state.schemes) >= state.limits.schemes:
-        del state.schemes[next(iter(state.schemes))]
-    state.schemes[key] = challenge
-
-
-def _choose(state: State, call: Call, head: UpstreamHead) -> Challenge | None:
-    if call.location is not None and not call.location.same_origin:
-        return None  # another origin's challenge is not for our credentials
-    name = call.repository.name
-    for challenge in head.challenges:
-        if challenge.bearer:
-            scope = challenge.scope or f"repository:{name}:pull"
-            # What was wrong with the last token makes it no other token that is wanted.
-            return evolve(challenge, scope=scope, error="")
-    policy = state.config.upstreams[call.repository.upstream]
-    basic = policy.basic and call.mirror is None
-    return next((c for c in head.challenges if basic and not c.bearer), None)
 
 
 def _redirected(

@@ -5,8 +5,8 @@ machines, and starts tag checks, probes and fills; how an answer looks is `respo
 """
 
 from . import (
-    acceptance,
     blobs,
+    checks,
     cooldown,
     exchanges,
     fills,
@@ -15,20 +15,13 @@ from . import (
     problems,
     quota,
     respond,
+    rights,
     tags,
 )
 from .decision import Fwd
 from .exchanges import Exchange
 from .fills import Fill
-from .oci import (
-    Content,
-    Descriptor,
-    Kind,
-    Reference,
-    Repository,
-    TagsRef,
-    Time,
-)
+from .oci import Content, Descriptor, Kind, Reference, Repository, TagsRef, Time
 from .problems import Failure
 from .pull import ByDigest, Catalog, Ping
 from .state import Look, News, Relay, State
@@ -87,7 +80,7 @@ def fail(state: State, number: int, failure: Failure, now: Time) -> None:
             state, number, x, problems.problem(failure, target.repository, target), now, failure
         )
         return
-    if _come_meanwhile(state, x):
+    if rights.come_meanwhile(state, x):
         why = Fwd.URI_MISS if x.fwd is Fwd.BYPASS else x.fwd
         state.exchanges[number] = evolve(x, on=None, fwd=why)
         look(state, number, now)
@@ -112,32 +105,6 @@ def fail(state: State, number: int, failure: Failure, now: Time) -> None:
     respond.refuse(
         state, number, x, problems.problem(failure, target.repository, target), now, failure
     )
-
-
-def _come_meanwhile(state: State, x: Exchange) -> bool:
-    """Whether what it waited for in vain (its own transfer, past a failing store) has reached
-    the cache another way."""
-    target = x.pull.target
-    assert not isinstance(target, Catalog | Ping)
-    if isinstance(target, ByDigest):
-        content = target.content
-    elif x.descriptor is not None:
-        content = x.descriptor.content
-    else:
-        return False
-    return fills.held(state, content) and _may(state, x, target.repository, content)
-
-
-def _may(state: State, x: Exchange, repository: Repository, content: Content) -> bool:
-    """Whether `repository` may serve it; a resolved reference is a grant of its own."""
-    if x.descriptor is not None or x.probed is not None:
-        return True
-    fill = state.fills.get(content)
-    # Of a transfer that upstream has not answered yet only itself may be served.
-    said = fill is not None and (fill.status is not None or blobs.stored(state, content) is None)
-    granted = said and fill is not None and repository in fill.granted
-    granted = granted and not acceptance.over(state, repository)
-    return granted or grants.granted(state, repository, content)
 
 
 def _reference(state: State, number: int, x: Exchange, reference: Reference, now: Time) -> None:
@@ -166,7 +133,7 @@ def _reference(state: State, number: int, x: Exchange, reference: Reference, now
     ):
         return
     known = tag is not None and tag.descriptor is not None
-    joined = tags.check(state, number, reference, now)
+    joined = checks.check(state, number, reference, now)
     x = evolve(x, fwd=Fwd.STALE if known else Fwd.URI_MISS)
     if isinstance(joined, Failure):
         state.exchanges[number] = x
@@ -191,12 +158,12 @@ def _by_digest(state: State, number: int, x: Exchange, target: ByDigest, now: Ti
     repository, content = target.repository, target.content
     if x.probed is not None:
         cooldown.see(state, repository, content, now)
-    held = _held_back(state, x, repository, content, now)
+    held = rights.held_back(state, x, repository, content, now)
     # What is held although its age has been forgotten was served before.
-    if held is None or (held.since is None and _come_meanwhile(state, x)):
+    if held is None or (held.since is None and rights.come_meanwhile(state, x)):
         _content(state, number, x, repository, content, now)
     elif held.since is not None:
-        _hold_back(state, number, x, repository, content, held, now)
+        respond.hold_back(state, number, x, repository, content, held, now)
     elif state.config.offline:
         respond.refuse(state, number, x, problems.OFFLINE, now)
     else:
@@ -211,39 +178,18 @@ def _resolved(
     """What a reference resolved to; while that is too new, what it was before."""
     repository, content = target.repository, descriptor.content
     cooldown.see(state, repository, content, now)
-    held = _held_back(state, x, repository, content, now)
+    held = rights.held_back(state, x, repository, content, now)
     if held is None:
         _content(state, number, x, repository, content, now)
         return
     older = tags.before(state, target)
-    if older is None or _held_back(state, x, repository, older[0].content, now) is not None:
-        _hold_back(state, number, x, repository, content, held, now)
+    if older is None or rights.held_back(state, x, repository, older[0].content, now) is not None:
+        respond.hold_back(state, number, x, repository, content, held, now)
         return
     cooldown.note(state, repository, content, held)
     x = evolve(x, descriptor=older[0], checked=older[1], cooling=True)
     state.exchanges[number] = x
     _content(state, number, x, repository, older[0].content, now)
-
-
-def _held_back(
-    state: State, x: Exchange, repository: Repository, content: Content, now: Time
-) -> cooldown.Hold | None:
-    """Who waits for content already was let through, whatever the policy is by now."""
-    return None if x.on is not None else cooldown.hold(state, repository, content, now)
-
-
-def _hold_back(
-    state: State,
-    number: int,
-    x: Exchange,
-    repository: Repository,
-    content: Content,
-    held: cooldown.Hold,
-    now: Time,
-) -> None:
-    cooldown.note(state, repository, content, held)
-    problem = cooldown.problem(repository, content, held)
-    respond.refuse(state, number, evolve(x, cooling=True), problem, now)
 
 
 def _content(
@@ -256,7 +202,7 @@ def _content(
         return
     blob = blobs.stored(state, content)
     fill = state.fills.get(content)
-    may = _may(state, x, repository, content)
+    may = rights.may(state, x, repository, content)
     if may and blob is not None:
         if fill is not None and number in fill.readers:
             # The fill began while this was to be deleted, which then could not be done.

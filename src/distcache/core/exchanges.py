@@ -9,7 +9,7 @@ from enum import Enum
 
 from attrs import frozen
 
-from . import blobs, fills, grants, pings, tags
+from . import blobs, checks, fills, grants, pings
 from .decision import Fwd
 from .effects import Abort, Finish, SendBody, Source, Stored
 from .oci import Content, Descriptor, Digest, Time
@@ -201,7 +201,7 @@ def _let_go(state: State, number: int, x: Exchange, now: Time) -> None:
                 fills.leave(state, x.on, number, now)
         case _:
             if x.on in state.tags:
-                tags.leave(state, x.on, number)
+                checks.leave(state, x.on, number)
 
 
 def _source(state: State, x: Exchange) -> tuple[Source | None, int, int | None]:

@@ -3,19 +3,20 @@
 A fill belongs to the cache, not to the client that caused it. Its spool only grows: a resumed
 or restarted transfer never changes what is already there, so that the digest at the end
 covers the very bytes that readers were sent. Until the digest is right the last byte is
-withheld (`available`), and nothing is published.
+withheld (`available`), and nothing is published. What upstream's transfer brings, and what
+becomes of it when it breaks, is the other half of this machine, `transfers`.
 """
 
 from enum import Enum
 
 from attrs import frozen
 
-from . import blobs, calls, retry
+from . import blobs, calls
 from .calls import Call
 from .effects import CommitBlob, DiscardSpool, Level, Medium, Note, Spool
-from .events import Cause, StoreFault, UpstreamHead
-from .oci import Content, Digest, Document, Kind, Repository, Time
-from .problems import NOT_A_DOCUMENT, SHORT, WRONG_DIGEST, WRONG_RANGE, Failure
+from .events import StoreFault
+from .oci import Content, Document, Kind, Repository, Time
+from .problems import Failure
 from .pull import Method
 from .state import FillKey, Look, Relay, State
 from .tables import step
@@ -122,7 +123,7 @@ def kept(state: State, key: FillKey, fill: Fill) -> bool:
 def begin(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | None:
     """Ask upstream for it."""
     state.fills[key] = fill
-    failure = _request(state, key, fill, now)
+    failure = request(state, key, fill, now)
     if failure is not None:
         del state.fills[key]
     return failure
@@ -168,115 +169,7 @@ def adopt(
         status=200,
     )
     state.fills[content] = fill
-    _right(state, content, evolve(fill, document=document))
-
-
-def on_answer(state: State, key: FillKey, head: UpstreamHead, now: Time) -> Failure | None:
-    """A head; a failure when the fill cannot go on (`cut` decides whether it is tried again)."""
-    fill = state.fills[key]
-    if head.status == 416 or (head.status == 206 and head.start != fill.have):
-        state.fills[key] = evolve(fill, ranged=False)
-        return WRONG_RANGE
-    if head.status not in (200, 206):
-        return Failure(head.status, retry_after=head.retry_after)
-    size = head.size if head.status == 206 else head.length
-    if fill.size is not None and size is not None and size != fill.size:
-        return calls.refuse(state, state.calls[key], SHORT, now)
-    after = step(TRANSITIONS, fill.state, FillInput.HEAD)
-    size = fill.size if size is None else size
-    state.fills[key] = evolve(fill, state=after, size=size, status=head.status)
-    if content_of(key).kind is Kind.BLOB:
-        state.wake(fill.readers, Look())
-    return None
-
-
-def on_spooled(state: State, key: FillKey, length: int, now: Time) -> Failure | None:
-    fill = state.fills[key]
-    if fill.size is not None and length > fill.size:
-        return calls.refuse(state, state.calls[key], SHORT, now)
-    if length <= fill.have:
-        return None
-    put = FillInput.ALL_IN if length == fill.size else FillInput.PROGRESS
-    after = step(TRANSITIONS, fill.state, put)
-    state.fills[key] = evolve(fill, state=after, have=length, attempts=1)
-    if content_of(key).kind is Kind.BLOB:
-        state.wake(fill.readers, Look())
-    return None
-
-
-def on_ended(
-    state: State, key: FillKey, digest: Digest | None, document: Document | None, now: Time
-) -> Failure | None:
-    """All of it came, says upstream's framing; the digest decides."""
-    fill = state.fills[key]
-    content = content_of(key)
-    call = calls.ended(state, key)
-    if fill.size is not None and fill.have < fill.size:
-        return cut(state, key, calls.refuse(state, call, Failure(cause=Cause.CUT), now), now)
-    if digest != content.digest:
-        return calls.refuse(state, call, WRONG_DIGEST, now)
-    if content.kind is not Kind.BLOB and document is None:
-        return NOT_A_DOCUMENT
-    _right(state, key, evolve(fill, size=fill.have, document=document))
-    return None
-
-
-def cut(state: State, key: FillKey, failure: Failure, now: Time) -> Failure | None:
-    """The transfer broke: go on later from the watermark, if that can help and has not been
-    tried too often. Where nothing has come yet only a broken connection or a 5xx is, and few
-    times: an honest error now is better than a late one. A mirror's failures do not count."""
-    fill = state.fills[key]
-    calls.finish(state, key)
-    begun = fill.status is not None
-    passing = failure.status is not None and failure.status >= 500
-    worth = begun or passing or failure.cause is Cause.CUT or failure is WRONG_RANGE
-    spent = fill.attempts >= (state.limits.attempts if begun else state.limits.first_attempts)
-    if failure.elsewhere and failure.cause is not Cause.TOO_LARGE:
-        pause(state, key, now, counts=False)
-        return None
-    if failure.definite or not worth or spent or failure.cause is Cause.TOO_LARGE:
-        return failure
-    pause(state, key, now, failure.retry_after)
-    return None
-
-
-def pause(
-    state: State,
-    key: FillKey,
-    now: Time,
-    retry_after: int | None = None,
-    *,
-    counts: bool = True,
-) -> None:
-    """Try again a little later."""
-    calls.finish(state, key)
-    fill = state.fills[key]
-    attempts = fill.attempts + 1
-    wait = retry.delay(content_of(key).digest, attempts, state.limits, retry_after)
-    after = step(TRANSITIONS, fill.state, FillInput.CUT)
-    state.fills[key] = evolve(fill, state=after, attempts=attempts if counts else fill.attempts)
-    state.deadlines.set((key, "retry"), now + wait)
-
-
-def rewind(state: State, key: Relay, first: int, now: Time) -> Failure | None:
-    """Its only reader turned out to want nothing before `first`: begin again so that the
-    window need not hold what nobody reads."""
-    calls.finish(state, key)
-    fill = state.fills[key]
-    state.emit(DiscardSpool(fill.spool))
-    spool = evolve(fill.spool, number=state.number(), first=first)
-    after = step(TRANSITIONS, fill.state, FillInput.REWIND)
-    fill = evolve(fill, state=after, spool=spool, have=0)
-    state.fills[key] = fill
-    return _request(state, key, fill, now)
-
-
-def again(state: State, key: FillKey, now: Time) -> Failure | None:
-    """The wait is over."""
-    fill = state.fills[key]
-    fill = evolve(fill, state=step(TRANSITIONS, fill.state, FillInput.RETRY))
-    state.fills[key] = fill
-    return _request(state, key, fill, now)
+    verified(state, content, evolve(fill, document=document))
 
 
 def commit_failed(state: State, key: FillKey, fault: StoreFault) -> None:
@@ -319,7 +212,7 @@ def drop(state: State, key: FillKey) -> Fill:
     return fill
 
 
-def _request(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | None:
+def request(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | None:
     content = content_of(key)
     # All bytes in but no end seen: only a whole answer can bring the end.
     resumable = fill.ranged and fill.spool.medium is not Medium.MEMORY and fill.have != fill.size
@@ -328,7 +221,7 @@ def _request(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | Non
     return calls.start(state, key, call, now)
 
 
-def _right(state: State, key: FillKey, fill: Fill) -> None:
+def verified(state: State, key: FillKey, fill: Fill) -> None:
     keep = kept(state, key, fill)
     put = FillInput.RIGHT if keep else FillInput.RIGHT_UNKEPT
     after = step(TRANSITIONS, fill.state, put)

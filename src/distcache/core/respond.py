@@ -4,7 +4,18 @@ where the body lies.
 What may be served, and when, has been decided (`decide`).
 """
 
-from . import blobs, conditions, cooldown, exchanges, fills, freshness, listings, problems, ranges
+from . import (
+    blobs,
+    conditions,
+    cooldown,
+    exchanges,
+    fills,
+    freshness,
+    listings,
+    problems,
+    ranges,
+    transfers,
+)
 from .blobs import Blob
 from .decision import Decision, Outcome
 from .effects import AnswerHead, Code, Finish, Problem, Respond
@@ -50,7 +61,8 @@ def from_fill(state: State, number: int, x: Exchange, key: Content | Relay, now:
     served = state.exchanges.get(number)
     if not isinstance(key, Relay) or served is None or fill.right:
         return
-    if fill.spool.first < served.first and fills.rewind(state, key, served.first, now) is not None:
+    early = fill.spool.first < served.first
+    if early and transfers.rewind(state, key, served.first, now) is not None:
         fills.drop(state, key)
         exchanges.abort(state, number, now)
 
@@ -122,6 +134,20 @@ def refuse(
     x = evolve(x, fwd_status=status, stale=False, checked=None)
     head = AnswerHead(problem.status, _decision(state, x, now, stored=False), problem=problem)
     _complete(state, number, x, head, now)
+
+
+def hold_back(
+    state: State,
+    number: int,
+    x: Exchange,
+    repository: Repository,
+    content: Content,
+    held: cooldown.Hold,
+    now: Time,
+) -> None:
+    cooldown.note(state, repository, content, held)
+    problem = cooldown.problem(repository, content, held)
+    refuse(state, number, evolve(x, cooling=True), problem, now)
 
 
 def _complete(state: State, number: int, x: Exchange, head: AnswerHead, now: Time) -> None:

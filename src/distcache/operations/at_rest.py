@@ -11,7 +11,7 @@ from ..core.effects import DeleteBlob, Effect, Journal
 from ..core.events import BlobDeleted, Event, StoreFailed, StoreOperation
 from ..core.inventory import Record
 from ..core.oci import Repository, Time
-from ..core.operations import Explanation, Filling, Image, Named, Reach, Stats
+from ..core.reports import Explanation, Filling, Image, Named, Reach, Stats
 from ..store import Store, StoreError, open_store
 
 
