@@ -38,6 +38,9 @@ class FakeCore:
     def whole(self, pull: Pull, now: Time) -> Hit | None:
         return None
 
+    def begin(self, exchange: int, pull: Pull, now: Time) -> Hit | None:
+        return None
+
     def next_deadline(self) -> Time | None:
         return self.deadline
 

@@ -56,7 +56,35 @@ PULLS = (
     Pull(Method.GET, LAYER.under(OTHER)),
     Pull(Method.GET, EMPTY.under(APP)),
     Pull(Method.GET, Catalog()),
+    *(
+        Pull(Method.GET, LAYER.under(APP), ranges=specs)
+        for specs in (
+            (RangeSpec(1, None),),
+            (RangeSpec(None, 3),),
+            (RangeSpec(None, 10**9),),
+            (RangeSpec(2, 10**9),),
+            (RangeSpec(10**9, None),),
+            (RangeSpec(None, 0),),
+            (RangeSpec(0, 0), RangeSpec(2, 3)),
+        )
+    ),
+    *(
+        Pull(Method.GET, LAYER.under(APP), ranges=(RangeSpec(3, 5),), if_none_match=tags)
+        for tags in (("*",), ('"other"',))
+    ),
+    *(
+        Pull(Method.GET, LAYER.under(APP), ranges=(RangeSpec(3, 5),), if_range=tag)
+        for tag in (f'"{LAYER.digest}"', '"other"')
+    ),
+    Pull(Method.HEAD, LAYER.under(APP), ranges=(RangeSpec(3, 5),)),
+    Pull(Method.GET, EMPTY.under(APP), ranges=(RangeSpec(0, 5),)),
+    Pull(Method.GET, IMAGE.under(APP), ranges=(RangeSpec(0, 5),)),
+    Pull(Method.GET, LATEST, ranges=(RangeSpec(0, 5),)),
+    Pull(Method.GET, LAYER.under(OTHER), ranges=(RangeSpec(0, 5),)),
 )
+ONE_RANGE = (7, *range(11, 15))
+"""Those of PULLS that want one part of a blob that is there, without conditions."""
+
 REFRESHED = config(tag_ttl=100.0, ttl=500.0)
 
 
@@ -145,8 +173,8 @@ def twice(s: Scenario, pull: Pull) -> int:
 @pytest.mark.parametrize(
     ("pull", "taken"),
     [
-        *((PULLS[i], 1) for i in (0, 1, 3, 4, 5, 6, 9)),
-        *((PULLS[i], 2) for i in (2, 7, 10)),
+        *((PULLS[i], 1) for i in (0, 1, 3, 4, 5, 6, 9, *ONE_RANGE)),
+        *((PULLS[i], 2) for i in (2, 10, *range(15, len(PULLS) - 1))),
     ],
 )
 def test_a_hit_is_decided_once_and_what_is_rarely_asked_again_each_time(
@@ -188,8 +216,11 @@ def test_an_answer_out_of_a_transfer_is_none_from_the_store() -> None:
     waiting = Pull(Method.HEAD, LAYER.under(APP))
     assert twice(s, waiting) == 2
     assert s.clients[-1].decision == HIT
+    part = Pull(Method.GET, LAYER.under(APP), ranges=(RangeSpec(0, 9),))
+    assert twice(s, part) == 2
     s.stores()
     assert twice(s, waiting) == 1
+    assert twice(s, part) == 1
 
 
 def test_age_and_freshness_are_told_to_the_second() -> None:
@@ -282,3 +313,54 @@ def test_nothing_is_taken_whole_that_has_changed_since_or_run_out() -> None:
         else:
             s.handle(change)
         assert s.cache.whole(pull, s.now) is None
+
+
+@pytest.mark.parametrize("first", [4, 12, 17, 19, 21], ids=["all", "part", "parts", "tag", "range"])
+def test_after_any_answer_of_its_content_a_part_is_a_hit(first: int) -> None:
+    s = scenario(REFRESHED, STOCK)
+    s._ask(PULLS[first]).takes_all()
+
+    def ask() -> None:
+        for i in ONE_RANGE:
+            s._ask(PULLS[i]).takes_all()
+
+    assert decisions(s, ask) == 0
+
+
+@pytest.mark.parametrize("first", [5, 6, 15, 18, 22], ids=repr)
+def test_after_an_answer_without_content_it_is_none(first: int) -> None:
+    s = scenario(REFRESHED, STOCK)
+    s._ask(PULLS[first])
+    assert decisions(s, lambda: s._ask(PULLS[7])) == 1
+
+
+def test_a_part_of_what_has_gone_is_no_hit() -> None:
+    s = scenario(records=STOCK)
+    s._ask(PULLS[7]).takes_all()
+    s.handle(Forgotten(LAYER.digest))
+    s.deletes()
+    assert s._ask(PULLS[11]).status is None
+
+
+def test_so_many_blobs_parts_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hits, "LIMIT", 1)
+    s = scenario(records=STOCK)
+    other = Pull(Method.GET, SETTINGS.under(APP), ranges=(RangeSpec(0, 0),))
+    assert [twice(s, pull) for pull in (PULLS[7], other, PULLS[11], PULLS[12])] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("pull", PULLS, ids=repr)
+def test_a_hit_that_is_begun_is_one_that_was_told_in_effects(pull: Pull) -> None:
+    s = scenario(REFRESHED, STOCK)
+    assert s.cache.begin(9, pull, s.now) is None
+    s._ask(pull).takes_all()
+    s.now += 1.0
+    by_effects, before = s.cache.fork(), s.cache.fingerprint(s.now)
+    told = by_effects.handle(PullRequested(9, pull), s.now)
+    hit = s.cache.begin(9, pull, s.now)
+    if hit is None:
+        assert s.cache.fingerprint(s.now) == before
+        return
+    body = Finish(9) if hit.span is None else SendBody(9, hit.source, hit.span)
+    assert told == [Respond(9, hit.head), body]
+    assert s.cache.fingerprint(s.now) == by_effects.fingerprint(s.now)

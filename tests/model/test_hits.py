@@ -16,6 +16,7 @@ BOUNDS = {
     "a tag is fresh": Bound(("tag", "head-tag"), tag_ttl=600.5, starts=3, stocked=True),
     "anything breaks": Bound(("tag", "blob"), starts=3, stocked=True, kinds=FAULTS),
     "the store breaks": Bound(("blob", "manifest"), starts=3, stocked=True, kinds=STORE, closes=1),
+    "parts": Bound(("blob", "range"), starts=3, stocked=True, kinds=STORE, closes=1),
     "content goes": Bound(("tag", "blob"), ttl=60.0, wakes=2, starts=3, stocked=True, faults=0),
     "strangers": Bound(("blob", "stranger", "cousin"), starts=3, stocked=True, faults=0),
     "shut down, offline": Bound(
@@ -38,6 +39,7 @@ def test_both_ways_do_the_same_everywhere(name: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(hits, "done", done)
         if isinstance(event, PullRequested):
             at_once(cache.fork(), cache.fork(), event, now)
+            begun(cache.fork(), cache.fork(), event, now)
         effects = handle(cache, event, now)
         assert effects == decided
         assert cache.fingerprint(now) == other.fingerprint(now)
@@ -58,6 +60,14 @@ def test_both_ways_do_the_same_everywhere(name: str, monkeypatch: pytest.MonkeyP
             assert hit.head == head
         assert cache.fingerprint(now) == (other if hit else cache).fingerprint(now)
         assert cache.next_deadline() == other.next_deadline()
+
+    def begun(cache: Cache, other: Cache, event: PullRequested, now: float) -> None:
+        hit = cache.begin(event.exchange, event.pull, now)
+        if hit is not None:
+            number = event.exchange
+            body = Finish(number) if hit.span is None else SendBody(number, hit.source, hit.span)
+            assert handle(other, event, now) == [Respond(number, hit.head), body]
+        assert cache.fingerprint(now) == other.fingerprint(now)
 
     def counted(*arguments: object) -> list[Effect] | None:
         found = again(*arguments)  # type: ignore[arg-type]

@@ -162,12 +162,14 @@ class Connection:
         if self._turn is None:
             self._go_on()
 
-    def _give(self, answer: bytes | Parts) -> None:
+    def _give(self, answer: bytes | Parts | SendFile) -> None:
         """All of it is there; most often the client takes it whole, and sends more."""
         self._place = None
         transport = self._transport
         if isinstance(answer, bytes):
             done = transport.write(answer)
+        elif isinstance(answer, SendFile):
+            done = self._send_file(answer)
         else:
             done = transport.write_parts(answer)
         if not done:

@@ -109,6 +109,11 @@ class Cache:
         answer, whose bytes its caller must have. None, with nothing changed: it takes an event."""
         return hits.whole(self._state, pull, now)
 
+    def begin(self, exchange: int, pull: Pull, now: Time) -> Hit | None:
+        """PullRequested, for whom needs no effects to be told of an answer that is all there: it is
+        to end as one that began with them. None, with nothing changed: it takes the event."""
+        return hits.begin(self._state, exchange, pull, now)
+
     def next_deadline(self) -> Time | None:
         """When Woke is due, if nothing else happens before. It may come in vain."""
         if not self._deadline_known:

@@ -3,28 +3,33 @@
 A pull that was answered from the store alone is answered the same way as long as nothing has
 changed that the decision looked at: `State.version` counts the events that may change it, and
 `until` is when time will. All else is left to the long way, which also makes the answers that
-are kept here.
+are kept here. Of a blob's ranges one answer is kept for all: another range is the same answer with
+other numbers.
 That both ways do the same is a property that the tests hold (tests/core/test_hits.py).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 
-from . import blobs
+from . import blobs, ranges
 from .decision import Outcome
 from .effects import Effect, Finish, Journal, Respond, SendBody, Stored
 from .events import BodySent, PullRequested
 from .inventory import BlobUsed
-from .pull import ByDigest, Catalog, Ping
+from .oci import Kind
+from .pull import ByDigest, Catalog, Method, Ping, Span
+from .values import evolve
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from .effects import AnswerHead
     from .exchanges import Exchange
     from .oci import Digest, Reference, Time
-    from .pull import Pull, Span
+    from .pull import Pull
     from .state import State
 
 LIMIT = 4096
@@ -32,6 +37,8 @@ LIMIT = 4096
 
 MARGIN = 1e-3
 """Seconds before a moment of change from which on the long way decides: times are rounded."""
+
+K = TypeVar("K", bound="Hashable")
 
 
 @frozen
@@ -50,19 +57,27 @@ class Hit:
 
 def again(state: State, event: PullRequested, now: Time) -> list[Effect] | None:
     """The effects of a pull that was answered before. None: decide."""
-    pull = event.pull
-    hit = state.hits.get(id(pull))
+    number = event.exchange
+    hit = begin(state, number, event.pull, now)
+    if hit is None:
+        return None
+    if hit.span is None:
+        return [Respond(number, hit.head), Finish(number)]
+    return [Respond(number, hit.head), SendBody(number, hit.source, hit.span)]
+
+
+def begin(state: State, number: int, pull: Pull, now: Time) -> Hit | None:
+    """What `again` does, and the answer itself: with an `exchange`, the client is its reader."""
+    hit = _part(state, pull) if pull.ranges else state.hits.get(id(pull))
     if hit is None or hit.version != state.version or now >= hit.until:
         return None
     digest = hit.digest
     if state.used[digest] < now:
         state.used[digest] = now
-    number = event.exchange
-    if hit.exchange is None or hit.span is None:
-        return [Respond(number, hit.head), Finish(number)]
-    state.exchanges[number] = hit.exchange
-    state.readers[digest] = state.readers.get(digest, 0) + 1
-    return [Respond(number, hit.head), SendBody(number, hit.source, hit.span)]
+    if hit.exchange is not None and hit.span is not None:
+        state.exchanges[number] = hit.exchange
+        state.readers[digest] = state.readers.get(digest, 0) + 1
+    return hit
 
 
 def done(state: State, event: BodySent) -> list[Effect] | None:
@@ -91,7 +106,7 @@ def keep(state: State, event: PullRequested, effects: list[Effect], now: Time) -
     """Look at what the long way did, and keep it if it was a mere hit."""
     pull = event.pull
     target = pull.target
-    if pull.authority is not None or pull.ranges or isinstance(target, Catalog | Ping):
+    if pull.authority is not None or isinstance(target, Catalog | Ping):
         return
     if effects and isinstance(effects[0], Journal) and isinstance(effects[0].record, BlobUsed):
         effects = effects[1:]
@@ -114,12 +129,36 @@ def keep(state: State, event: PullRequested, effects: list[Effect], now: Time) -
     if not isinstance(target, ByDigest):
         until = min(until, _turns(state, target, head))
     digest = descriptor.content.digest
-    state.hits.pop(id(pull), None)
-    if len(state.hits) >= LIMIT:
-        del state.hits[next(iter(state.hits))]
-    state.hits[id(pull)] = Hit(
-        pull, state.version, until - MARGIN, digest, head, x, Stored(digest), span
-    )
+    hit = Hit(pull, state.version, until - MARGIN, digest, head, x, Stored(digest), span)
+    if not pull.ranges:
+        _put(state.hits, id(pull), hit)
+    if x is not None and isinstance(target, ByDigest) and target.content.kind is Kind.BLOB:
+        _put(state.parts, target, hit)
+
+
+def _put(table: dict[K, Hit], key: K, hit: Hit) -> None:
+    table.pop(key, None)
+    if len(table) >= LIMIT:
+        del table[next(iter(table))]
+    table[key] = hit
+
+
+def _part(state: State, pull: Pull) -> Hit | None:
+    """The answer to one range, made from that to any other of the same blob, or to all of it."""
+    if pull.if_none_match or pull.if_range is not None or pull.method is not Method.GET:
+        return None
+    known = state.parts.get(pull.target)
+    if known is None or (blob := state.blobs.get(known.digest)) is None:
+        return None
+    span = ranges.select(pull.ranges, blob.size)
+    if not isinstance(span, Span):
+        return None
+    assert known.exchange is not None, known
+    first, stop = span.start, span.stop
+    head = evolve(known.head, status=206, length=stop - first, size=blob.size, span=span)
+    x = evolve(known.exchange, pull=pull, first=first, stop=stop, pos=first, credit=stop)
+    version, until, digest = known.version, known.until, known.digest
+    return Hit(pull, version, until, digest, head, x, known.source, span)
 
 
 def _turns(state: State, reference: Reference, head: AnswerHead) -> Time:

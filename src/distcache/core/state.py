@@ -8,6 +8,7 @@ through that module's functions.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -75,7 +76,7 @@ CONTAINERS = (
         "woken",
         "effects",
     ),
-    *("pings", "authorities", "mirrors", "quotas", "hits", "seen"),
+    *("pings", "authorities", "mirrors", "quotas", "hits", "parts", "seen"),
 )
 """The fields of State that change in place."""
 
@@ -116,6 +117,7 @@ class State:
         self.version = 0
         """Counts the events that may have changed what a hit is decided by: see `hits`."""
         self.hits: dict[int, Hit] = {}
+        self.parts: dict[Hashable, Hit] = {}
         self.late = 0
         self._number = 0
         self.woken: deque[tuple[int, News]] = deque()

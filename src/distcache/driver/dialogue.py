@@ -28,7 +28,8 @@ from .answering import Answering
 from .checks import Ticket
 from .service import Service
 from .shortcut import Given
-from .steps import Parts, Pause, Step
+from .steps import Parts, Pause, SendFile, Step
+from .streaming import Stream
 from .telling import Line
 
 LOOP = refusal(508, Code.UNAVAILABLE, "this request has been here before: caches in a circle")
@@ -52,7 +53,7 @@ class Dialogue:
         self._next: Callable[[], Step] = self._listen
         self._partial = False
         self._between = False
-        self._given: Given | None = None
+        self._given: Given | Stream | None = None
         self._begun = 0.0
         self._line: Line | None = None
         self._answer: Answering | None = None
@@ -68,16 +69,20 @@ class Dialogue:
         """What is to be done next; the step before is done."""
         return self._next()
 
-    def at_once(self, data: bytes) -> bytes | Parts | None:
+    def at_once(self, data: bytes) -> bytes | Parts | SendFile | None:
         """What the client sent after Pause.BYTES: the whole answer, if it is there without
         further steps. Write it, and ask for the next step when it is out. None: `receive` it."""
         if not self._between:
             return None
-        found = self._service.shortcut.find(data, self.subject)
-        if found is None:
+        service = self._service
+        answer: bytes | Parts | SendFile
+        if (given := service.shortcut.find(data, self.subject)) is not None:
+            self._given, answer = given
+        elif (stream := service.streaming.find(data, self.subject)) is not None:
+            self._given, answer = stream
+        else:
             return None
         self._begun = perf_counter()
-        self._given, answer = found
         self._wire.skip()
         self._between = self.idle = False
         self._next = self._gone_at_once
@@ -93,6 +98,11 @@ class Dialogue:
 
     def lost(self, error: Exception) -> None:
         """The file of the SendFile could not be read to its end."""
+        given = self._given
+        if isinstance(given, Stream):
+            given.lost(error)
+            self._next = _end
+            return
         assert self._answer is not None
         self._answer.lost(error)
 
@@ -207,6 +217,8 @@ class Dialogue:
     def _gone_at_once(self) -> Step:
         given, self._given = self._given, None
         assert given is not None
+        if isinstance(given, Stream):
+            given.over()
         service = self._service
         if service.listened_to:
             given.tell(self._begun, self._client, service)
@@ -224,6 +236,8 @@ class Dialogue:
             unsent = given.line(self._begun, self._service)
             unsent.sent = 0
             unsent.end(self._client, self._service.on_decision)
+            if isinstance(given, Stream):
+                given.left()
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             ticket.left = True

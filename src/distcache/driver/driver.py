@@ -37,6 +37,7 @@ from ..core.events import (
     SourceLost,
     Woke,
 )
+from ..core.hits import Hit
 from ..core.inventory import BlobDropped, BlobStored, Record
 from ..core.oci import Digest, Time
 from ..core.pull import Catalog, Pull, Span
@@ -64,8 +65,10 @@ class Driver:
         shell: Shell,
         tracing: Tracing | None = None,
     ) -> None:
+        self._blobs = Blobs()
         self.clock = clock
         self.whole = core.whole
+        self.find = self._blobs.find
         self._core = core
         self._store = store
         self._shell = shell
@@ -80,7 +83,6 @@ class Driver:
         self.fetches = Fetches(
             store, upstreams, clock, shell, self._spools, self._exchanges, self.feed, tracing
         )
-        self._blobs = Blobs()
         self._sizes: dict[Digest, int] = {}
         self.deletions = self.deleted_bytes = 0
         self.noted: Counter[str] = Counter()
@@ -139,6 +141,13 @@ class Driver:
         self._exchanges[exchange.number] = exchange
         self.feed(PullRequested(exchange.number, pull))
         return exchange
+
+    def begin(self, pull: Pull) -> tuple[int, Hit] | None:
+        """A client asks for what is a hit: its number, with which BodySent, ClientClosed or `lost`
+        is to be told. None: nothing has happened."""
+        self._number += 1
+        hit = self._core.begin(self._number, pull, self.clock.now())
+        return None if hit is None else (self._number, hit)
 
     def sent(self, exchange: Exchange, sending: Send) -> None:
         """It is out, and released."""

@@ -13,6 +13,7 @@ from .driver import Driver
 from .listening import Crowd
 from .reading import Readings, Routes
 from .shortcut import Shortcut
+from .streaming import Streaming
 from .telling import OnDecision
 from .tracing import Tracing
 
@@ -38,6 +39,7 @@ class Service:
     checks: Checks = field(init=False)
     readings: Readings = field(init=False)
     shortcut: Shortcut = field(init=False)
+    streaming: Streaming = field(init=False)
 
     @property
     def listened_to(self) -> bool:
@@ -46,6 +48,7 @@ class Service:
 
     def __attrs_post_init__(self) -> None:
         self.shortcut = Shortcut(self)
+        self.streaming = Streaming(self)
         self.readings = Readings(self.driver.fetches.name)
         self.checks = Checks(self.driver.run_job)
 

@@ -78,7 +78,7 @@ class Given:
 
 
 @define(eq=False)
-class _Ready:
+class Ready:
     """What is known of one head. With this `gate` nobody has to be judged again."""
 
     reading: Reading
@@ -94,7 +94,7 @@ class Shortcut:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._known: Memo[int, _Ready] = Memo(HEADS)
+        self._known: Memo[int, Ready] = Memo(HEADS)
         self._now = service.driver.clock.now
         self._whole = service.driver.whole
 
@@ -130,17 +130,28 @@ class Shortcut:
         body = self._body(hit)
         return None if body is None else (given, (given.answer, body))
 
-    def _prepare(self, request: Request) -> _Ready | None:
+    def ready(self, request: Request, subject: str | None) -> Ready | None:
+        """What is known of this head, if its client may ask for that now."""
+        ready = self._known.get(id(request))
+        if ready is None or ready.router is not self._service.router:
+            ready = self._prepare(request)
+        if ready is None:
+            return None
+        if self._service.gate is ready.gate and subject is None:
+            return ready
+        return ready if self._passes(ready, subject, self._now()) else None
+
+    def _prepare(self, request: Request) -> Ready | None:
         service = self._service
         reading = service.readings.of(request, service.router)
         # Through whom it came is for upstream to hear.
         if reading.circle or reading.via or not isinstance(reading.routed, Pull):
             return None
-        ready = _Ready(reading, service.router, reading.routed)
+        ready = Ready(reading, service.router, reading.routed)
         self._known.put(id(request), ready)
         return ready
 
-    def _passes(self, ready: _Ready, subject: str | None, now: float) -> bool:
+    def _passes(self, ready: Ready, subject: str | None, now: float) -> bool:
         gate, reading = self._service.gate, ready.reading
         verdict = gate.judge(reading.login, reading.touches, subject, now)
         if not isinstance(verdict, Allowed):
@@ -149,7 +160,7 @@ class Shortcut:
         ready.gate = None if gate.wants_login or subject is not None else gate
         return True
 
-    def _render(self, ready: _Ready, hit: Hit, now: float) -> Given | None:
+    def _render(self, ready: Ready, hit: Hit, now: float) -> Given | None:
         """None: not all of it is at hand, or it is too much."""
         length = 0 if hit.span is None else hit.span.stop - hit.span.start
         apart = length > KEPT

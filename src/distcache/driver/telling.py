@@ -107,16 +107,18 @@ def in_the_log(line: Line) -> log.Answered:
 
 class _Lines:
     """What was said of requests like this one. The wire hands out the same object for the same
-    common head, and the core for the same answer: they are known by that, and held on to."""
+    common head, and the core for the same decision, given again: they are known by that, and held
+    on to."""
 
     def __init__(self) -> None:
         self._known: Memo[tuple[int, int, int, int, str | None], _Said] = Memo(HEADS)
 
     def of(self, line: Line) -> log.Answered:
-        key = (id(line.request), id(line.head), line.status, line.sent, line.who)
+        decision = None if line.head is None else line.head.decision
+        key = (id(line.request), id(decision), line.status, line.sent, line.who)
         known = self._known.get(key)
         if known is None:
-            known = _Said(line.request, line.head, _answered(line))
+            known = _Said(line.request, decision, _answered(line))
             if common(line.request.target, line.request.headers):
                 self._known.put(key, known)
         return known.answered
@@ -125,7 +127,7 @@ class _Lines:
 @frozen(eq=False)
 class _Said:
     request: Request
-    head: AnswerHead | None
+    decision: Decision | None
     answered: log.Answered
 
 

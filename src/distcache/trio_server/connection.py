@@ -84,17 +84,16 @@ class Connection:
             with trio.CancelScope(deadline=dialogue.deadline) as self._idle:
                 # A client that is always quick with its next request must not keep the loop.
                 await trio.lowlevel.checkpoint()
-                rest = await self._give()
+                step = await self._give()
             scope, self._idle = self._idle, None
             if not scope.cancelled_caught:
                 break
             # The scope's deadline is that of the first request that was waited for in it.
             if self._retired or trio.current_time() >= dialogue.deadline:
                 return False
-        await self._transport.write(rest)
-        return True
+        return await self._do(step)
 
-    async def _give(self) -> bytes | memoryview:
+    async def _give(self) -> Step:
         """Answers for as long as they are there at once; what is left to write of the last one.
         Cancelling loses nothing. GoneError."""
         dialogue, transport = self._dialogue, self._transport
@@ -104,9 +103,11 @@ class Connection:
             if answer is None:
                 dialogue.receive(data)
                 return b""
+            if isinstance(answer, SendFile):
+                return answer
             rest = transport.begin(answer)
             if rest or self._service.draining:
-                return rest
+                return bytes(rest)
             dialogue.step()
             await transport.readable()
 

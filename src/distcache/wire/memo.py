@@ -17,6 +17,9 @@ LONGEST_ANSWER = 4096
 ANSWERS = 2048
 """Rendered answers remembered; with the longest, 8 MiB."""
 
+PARTS = 256
+"""Answers with a part of a blob that are remembered, whatever the part."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 

@@ -16,11 +16,11 @@ import h11
 from attrs import frozen
 
 from ..core.effects import AnswerHead
-from ..core.pull import Pull
+from ..core.pull import Pull, Span
 from . import answers, urls
 from .answers import Answer
 from .headers import Headers, http_date
-from .memo import ANSWERS, HEADS, LONGEST_ANSWER, LONGEST_HEAD, Memo
+from .memo import ANSWERS, HEADS, LONGEST_ANSWER, LONGEST_HEAD, PARTS, Memo
 from .replies import Reply
 
 
@@ -57,6 +57,15 @@ def exactly(head: bytes) -> Request | None:
     return _heads.get(head)
 
 
+def ranged(head: bytes) -> tuple[Request, bytes] | None:
+    """Of a head with a Range: what `exactly` gives for the rest, and the value."""
+    found = _RANGE.search(head)
+    if found is None:
+        return None
+    rest = _heads.get(head[: found.start()] + head[found.end() :])
+    return None if rest is None else (rest, found[1])
+
+
 def remember(head: bytes, request: Request) -> None:
     """h11 took `head` whole, it has no body, and the connection goes on after its answer."""
     if len(head) > LONGEST_HEAD:
@@ -75,6 +84,7 @@ def forget() -> None:
     """Everything, so that h11 does all of the work the next time."""
     _heads.clear()
     _answers.clear()
+    _parts.clear()
     _replies.clear()
 
 
@@ -92,13 +102,15 @@ class Lane:
     def answer(self, head: AnswerHead, pull: Pull, now: float) -> bytes | None:
         """The header, and the body where that is of our own making. None: an answer whose
         framing is h11's business."""
+        if head.span is not None and self._request.method == b"GET":
+            return self._part(head, head.span, pull, now)
         key = (head, pull, self._request.target)
         cut = _answers.get(key)
         if cut is None:
             if head.length is None and head.problem is None and head.repositories is None:
                 return None
             cut = _cut(self._answer(head, pull, now), self._request, head.length or 0, now)
-            if head.span is None and len(cut.after) <= LONGEST_ANSWER:
+            if len(cut.after) <= LONGEST_ANSWER:
                 _answers.put(key, cut)
         self.begun = True
         self._left = cut.left
@@ -124,6 +136,23 @@ class Lane:
         if self._left:
             raise h11.LocalProtocolError("the body is shorter than announced")
         self.complete = True
+
+    def _part(self, head: AnswerHead, span: Span, pull: Pull, now: float) -> bytes:
+        """Of content: what differs from part to part are three numbers."""
+        said = (head.descriptor, head.decision, pull.target)
+        rest = (head.status, head.size, head.age, pull.namespace, self._request.target)
+        key = (*map(id, said), *rest)
+        frame = _parts.get(key)
+        length = span.stop - span.start
+        if frame is None:
+            cut = _cut(self._answer(head, pull, now), self._request, length, now)
+            frame = _frame(cut, span, said)
+            _parts.put(key, frame)
+        self.begun = True
+        self._left = length
+        before, after_date, after_length, after_range = frame.pieces
+        numbers = (length, after_length, span.start, span.stop - 1, after_range)
+        return b"%b%b%b%d%b%d-%d%b" % (before, _date(now), after_date, *numbers)
 
     def _answer(self, head: AnswerHead, pull: Pull, now: float) -> Answer:
         _, target = urls.origin_form(self._request.target.decode("latin-1"))
@@ -151,6 +180,25 @@ def _cut(made: Answer, request: Request, length: int, now: float) -> _Cut:
     return _Cut(before + date[:8], after, left)
 
 
+@frozen
+class _Frame:
+    """The bytes of a 206 between its date, its length and the two numbers of its range. `held`:
+    what it is known by."""
+
+    pieces: tuple[bytes, bytes, bytes, bytes]
+    held: tuple[object, ...]
+
+
+def _frame(cut: _Cut, span: Span, held: tuple[object, ...]) -> _Frame:
+    length = b"\r\nContent-Length: %d" % (span.stop - span.start)
+    after_date, _, rest = cut.after.partition(length + b"\r\n")
+    after_date += length.rstrip(b"0123456789")
+    part = b"\r\nContent-Range: bytes %d-%d" % (span.start, span.stop - 1)
+    after_length, _, after_range = rest.partition(part + b"/")
+    after_length = b"\r\n" + after_length + b"\r\nContent-Range: bytes "
+    return _Frame((cut.before, after_date, after_length, b"/" + after_range), held)
+
+
 class _Clock:
     """The Date of the present second."""
 
@@ -167,4 +215,5 @@ def _date(now: float) -> bytes:
 
 _heads: Memo[bytes, Request] = Memo(HEADS)
 _answers: Memo[tuple[AnswerHead, Pull, bytes], _Cut] = Memo(ANSWERS)
+_parts: Memo[tuple[object, ...], _Frame] = Memo(PARTS)
 _replies: Memo[tuple[Reply, bytes], _Cut] = Memo(64)
