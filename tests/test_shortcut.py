@@ -323,3 +323,73 @@ def test_its_line_in_the_log_is_that_of_any_other(side: Side, *, embedded: bool)
     assert said == [said[0]] * 3
     assert "http.request.id=mine" in said[0]
     assert f"http.response.written={len(MANIFEST)}" in said[0]
+
+
+MEMORY = part(LARGE, "2-9")
+FILE = part(LARGE, "10-99999")
+
+
+@pytest.mark.parametrize("at", range(16))
+def test_one_part_without_conditions_is_given_at_once(side: Side, at: int) -> None:
+    side.hears(part(LARGE, "3-4"))
+    side.hears(part(LAYER, "3-4"))
+    first = side.hears(PARTS[at])[0]
+    before = side.at_once
+    assert side.hears(PARTS[at])[0] == first
+    assert side.at_once == before + (at in (0, 1, 2, 3, 4, 12))
+
+
+def test_each_part_is_the_one_that_was_asked_for(side: Side) -> None:
+    for first, last in ((0, 0), (7, 70_000), (99_990, 99_999), (1, 65_537)):
+        said = side.hears(part(LARGE, f"{first}-{last}"))[0]
+        start, _, body = said.partition(b"\r\n\r\n")
+        assert body == LARGE[first : last + 1]
+        assert f"\r\nContent-Length: {len(body)}\r\n".encode() in start
+        assert f"\r\nContent-Range: bytes {first}-{last}/{len(LARGE)}\r\n".encode() in start
+    assert side.at_once == 3
+
+
+def readers(side: Side) -> int:
+    return sum(side.cache._state.readers.values())
+
+
+@pytest.mark.parametrize("head", [MEMORY, FILE], ids=["memory", "file"])
+def test_one_that_leaves_half_way_through_a_part_is_no_reader_any_more(
+    side: Side, head: bytes
+) -> None:
+    side.hears(head)
+    assert side.begins(head)
+    assert readers(side) == 1
+    side.dialogue.close()
+    side.dialogue.close()
+    assert readers(side) == 0
+    assert [(d.status, d.sent) for d in side.decided][1:] == [(206, 0)]
+
+
+def test_a_file_that_ends_half_way_ends_the_connection(side: Side) -> None:
+    side.hears(FILE)
+    assert side.begins(FILE)
+    side.dialogue.lost(OSError("gone"))
+    assert side.go_on() == (b"", Pause.END)
+    assert readers(side) == 0
+    side.dialogue.close()
+    assert [(d.status, d.sent) for d in side.decided][1:] == [(206, 0)]
+    assert not side.cache.stats().stored_bytes - sum(map(len, BODIES)) + len(LARGE)
+
+
+def test_what_cannot_be_read_before_it_is_promised_is_left_to_the_long_way(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side.hears(MEMORY)
+    monkeypatch.setattr(os, "pread", lambda *_: b"")
+    other = part(LARGE, "3-9")
+    assert side.dialogue.at_once(other) is None
+    assert readers(side) == 0
+
+
+def test_the_last_part_on_a_connection_is_whole(side: Side) -> None:
+    side.hears(FILE)
+    assert side.begins(FILE)
+    side.service.draining = True
+    assert side.go_on() == (b"", Pause.LINGER)
+    assert readers(side) == 0

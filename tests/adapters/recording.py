@@ -12,8 +12,10 @@ from distcache.core.cache import Cache
 from distcache.core.config import Config
 from distcache.core.effects import Effect
 from distcache.core.events import Event
+from distcache.core.hits import Hit
 from distcache.core.inventory import Inventory
 from distcache.core.oci import Digest, Time
+from distcache.core.pull import Pull
 
 
 @define(eq=False)
@@ -103,3 +105,13 @@ class RecordingCache(Cache):
             self.ledger.give(effect)
         self.check()
         return effects
+
+    def begin(self, exchange: int, pull: Pull, now: Time) -> Hit | None:
+        hit = super().begin(exchange, pull, now)
+        if hit is not None:
+            self.ledger.take(ev.PullRequested(exchange, pull))
+            self.ledger.give(fx.Respond(exchange, hit.head))
+            assert hit.span is not None, "one without a body goes by as a whole"
+            self.ledger.give(fx.SendBody(exchange, hit.source, hit.span))
+        self.check()
+        return hit

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from distcache.core.decision import HIT
 from distcache.core.effects import AnswerHead, Code, Problem
 from distcache.core.oci import Descriptor
-from distcache.core.pull import Method, Pull
+from distcache.core.pull import Method, Pull, Span
 from distcache.wire import plain
 from distcache.wire.memo import HEADS, LONGEST_HEAD, Memo
 from distcache.wire.replies import PING, Reply, refusal
@@ -308,3 +308,32 @@ def test_a_known_head_may_still_be_answered_with_the_end_of_the_connection() -> 
     first, second = (spoken([GET], [closing]) for _ in range(2))
     assert first == second
     assert b"Connection: close" in first[1]  # type: ignore[operator]
+
+
+def part(start: int, stop: int, size: int) -> AnswerHead:
+    return evolve(WHOLE, status=206, length=stop - start, size=size, span=Span(start, stop))
+
+
+spans = st.tuples(*(st.integers(1, 10**13),) * 3).map(
+    lambda n: (n[0], n[0] + n[1], n[0] + n[1] + n[2])
+)
+
+
+@given(st.lists(spans, min_size=1, max_size=3), st.sampled_from([b"GET", b"HEAD"]))
+def test_the_head_of_a_part_is_as_if_it_were_the_only_one(
+    wanted: list[tuple[int, int, int]], method: bytes
+) -> None:
+    """h11 writes it where the connection is to end after it."""
+    plain.forget()
+    head = HEAD_OF % (method, DIGEST.encode())
+    for numbers in (*wanted, *wanted):
+        said = part(*numbers)
+        pull = Pull(Method(method.decode()), GET_BLOB.target)
+        written = []
+        for end in (b"\r\n", b"Connection: close\r\n\r\n"):
+            for _ in range(2):
+                wire = ServerWire()
+                wire.receive(head + end)
+                assert isinstance(wire.next(), Request)
+            written.append(wire.answer(said, pull, NOON))
+        assert written[0] == written[1].replace(b"Connection: close\r\n", b"")
