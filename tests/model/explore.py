@@ -42,6 +42,9 @@ from .world import World
 
 AT_REST, UNKNOWN = -1, -2
 
+Queue = deque[tuple[int, int, World]]
+"""Numbers of states, what they are known by but for the budgets, and the states."""
+
 
 class Counterexample(AssertionError):
     """A broken promise, and how to get there."""
@@ -100,27 +103,27 @@ class _Walk:
     def all(self, limit: int, until: float) -> Result:
         began = time.perf_counter()
         first = World(self._bound, self.sightings)
-        self._known[hash(key(first))] = 0
-        queue: deque[tuple[int, World]] = deque([(0, first)])
+        mark, rest = key(first)
+        self._known[mark] = 0
+        queue: Queue = deque([(0, rest, first)])
         transitions = 0
         while queue and len(self._known) < limit and time.monotonic() < until:
-            index, world = queue.popleft()
-            transitions += self._expand(index, world, queue)
-        for index, world in queue:
-            self._settle(index, world)
+            transitions += self._expand(*queue.popleft(), queue)
+        for index, rest, world in queue:
+            self._settle(index, rest, world)
         self._check_rest()
         seconds = time.perf_counter() - began
         depth = max(self._depths)
         complete = not queue
         return Result(len(self._known), transitions, depth, seconds, self.sightings, complete)
 
-    def _expand(self, index: int, world: World, queue: deque[tuple[int, World]]) -> int:
+    def _expand(self, index: int, rest: int, world: World, queue: Queue) -> int:
         actions = world.actions()
         benign = choices.benign(world)
         for action in actions:
             try:
                 after = world.act(action)
-                mark = hash(key(after))
+                mark, after_rest = key(after)
                 number = self._known.get(mark)
                 if number is None:
                     number = len(self._parents)
@@ -130,7 +133,7 @@ class _Walk:
                     self._depths.append(self._depths[index] + 1)
                     self._onward.append(UNKNOWN)
                     checks.check(after)
-                    queue.append((number, after))
+                    queue.append((number, after_rest, after))
             except (AssertionError, LookupError, AttributeError, TypeError) as error:
                 raise self._counterexample(index, [action], error) from error
             if action == benign:
@@ -138,13 +141,16 @@ class _Walk:
         if benign is None:
             self._onward[index] = AT_REST
         elif self._onward[index] == UNKNOWN:
-            self._settle(index, world)
+            self._settle(index, rest, world)
         return len(actions)
 
-    def _settle(self, index: int, world: World) -> None:
+    def _settle(self, index: int, rest: int, world: World) -> None:
         """Where what should happen next is beyond the budget."""
+        if rest in self._resting:
+            self._onward[index] = AT_REST
+            return
         try:
-            checks.settle(world, self._resting)
+            checks.settle(world, self._resting, rest)
         except (AssertionError, LookupError, AttributeError, TypeError) as error:
             raise self._counterexample(index, [], error) from error
         self._onward[index] = AT_REST

@@ -10,32 +10,34 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from distcache.core import effects as fx
-from distcache.core.fingerprint import Labels
+from distcache.core.fingerprint import REMEMBERED, Labels
 from distcache.core.inventory import Record
 from distcache.core.oci import Digest
 
 if TYPE_CHECKING:
     from .clients import Client
-    from .store import Job
     from .world import World
 
 
-def key(world: World, *, budgets: bool = True) -> Hashable:
-    classes = {n: hash(_of_client(c, None)) for n, c in world.clients.items()}
+def key(world: World) -> tuple[int, int]:
+    """Hashes of all that tells: with what is left of each budget, and without."""
+    clients = world.clients
+    classes = {n: _class(c) for n, c in clients.items()}
     labels = Labels()
     core = world.cache.fingerprint(world.now, classes, labels)
     name, names = labels.number, labels.exchanges
-    clients = [(names.get(n, -1), hash(_of_client(c, labels))) for n, c in world.clients.items()]
-    clients.sort()
+    told = [(names.get(n, -1), hash(_of_client(c, labels))) for n, c in clients.items()]
+    told.sort()
     fetches = [
         (name(n), -1 if s.at is None else s.at, s.digest or "") for n, s in world.fetches.items()
     ]
     fetches.sort()
-    spools = sorted((name(n), bits) for n, bits in sorted(world.spools.items()))
-    return (
-        core,
-        tuple(world.left.values()) if budgets else None,
+    spools: list[tuple[int, tuple[bool, ...]]] = []
+    if world.spools:
+        spools += sorted([(name(n), bits) for n, bits in sorted(world.spools.items())])
+    rest = hash(
         (
+            core,
             world.tag,
             world.held,
             world.said,
@@ -45,15 +47,16 @@ def key(world: World, *, budgets: bool = True) -> Hashable:
             world.vouched,
             world.offline,
             world.pins,
-        ),
-        _times(world),
-        tuple(clients),
-        tuple(fetches),
-        tuple(spools),
-        tuple(sorted(map(name, world.discarded))),
-        tuple(sorted((j.digest, i, type(j).__name__) for i, j in _in_order(world))),
-        _journalled(world) if world.left["kills"] else None,
+            _times(world),
+            tuple(told),
+            tuple(fetches),
+            tuple(spools),
+            tuple(sorted(map(name, world.discarded))) if world.discarded else (),
+            _in_order(world) if world.jobs else (),
+            _journalled(world) if world.left["kills"] else None,
+        )
     )
+    return hash((rest, *world.left.values())), rest
 
 
 def _times(world: World) -> Hashable:
@@ -70,14 +73,14 @@ def _times(world: World) -> Hashable:
     )
 
 
-def _in_order(world: World) -> list[tuple[int, Job]]:
+def _in_order(world: World) -> Hashable:
     """Jobs for one digest are done in order; that of different digests is nobody's affair."""
     counts: dict[Digest, int] = {}
-    numbered: list[tuple[int, Job]] = []
+    numbered: list[tuple[Digest, int, str]] = []
     for job in world.jobs:
         counts[job.digest] = counts.get(job.digest, 0) + 1
-        numbered.append((counts[job.digest], job))
-    return numbered
+        numbered.append((job.digest, counts[job.digest], type(job).__name__))
+    return tuple(sorted(numbered))
 
 
 def _journalled(world: World) -> Hashable:
@@ -91,6 +94,20 @@ def _subject(record: Record) -> Hashable:
 def _age(world: World, record: Record) -> float:
     at = getattr(record, "used", getattr(record, "checked", world.now))
     return round(world.now - at, 3)
+
+
+def _class(client: Client) -> int:
+    """Equal for clients that may change places."""
+    known = _classes.get(id(client))
+    if known is None:
+        if len(_classes) >= REMEMBERED:
+            _classes.clear()
+        known = _classes[id(client)] = client, hash(_of_client(client, None))
+    return known[1]
+
+
+_classes: dict[int, tuple[Client, int]] = {}
+"""By identity, which each client keeps as long as it is remembered."""
 
 
 def _of_client(client: Client, labels: Labels | None) -> Hashable:

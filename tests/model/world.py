@@ -92,11 +92,15 @@ class World:
     def act(self, action: str) -> World:
         """The world after it; this one stays as it is."""
         world = self.fork()
-        word, *rest = action.split()
-        getattr(world, f"_{word}")(*rest)
-        if world.discarded:
-            store.tidy(world)
+        world.happen(action)
         return world
+
+    def happen(self, action: str) -> None:
+        """It happens in this very world."""
+        word, *rest = action.split()
+        getattr(self, f"_{word}")(*rest)
+        if self.discarded:
+            store.tidy(self)
 
     def feed(self, event: ev.Event, about: fx.UpstreamRequest | None = None) -> None:
         """Tell the core, and take what it does about it. `about`: what this is an answer to."""

@@ -31,6 +31,7 @@ TABLES = (
     *("tags", "fills", "probes", "pings", "calls", "tokens", "schemes", "grants", "blobs"),
     *("mirrors", "quotas", "authorities"),
 )
+PLACES = tuple(enumerate(TABLES))
 REMEMBERED = 200_000
 """Records whose parts are remembered; a bound on memory, nothing else."""
 
@@ -78,8 +79,8 @@ class _View:
         self._labels = labels
         self._ranks: dict[float, int] | None = None
         if state.config.ttl is None:
-            used = sorted(set(state.used.values()))
-            self._ranks = {at: rank for rank, at in enumerate(used)}
+            used = set(state.used.values())
+            self._ranks = {at: rank for rank, at in enumerate(sorted(used) if used else ())}
 
     def name_exchanges(self, alike: Mapping[int, int] | None) -> None:
         """In the order of their classes, then of what they are, then of who came first."""
@@ -91,35 +92,42 @@ class _View:
             names.update((number, 0) for number in exchanges)
         elif exchanges:
             places = self._places()
-            order = sorted(
-                (alike[n], parts(x)[0], places.get(n, -1), n) for n, x in exchanges.items()
-            )
-            names.update((key[-1], label) for label, key in enumerate(order))
+            order = [(alike[n], parts(x)[0], places.get(n, -1), n) for n, x in exchanges.items()]
+            order.sort()
+            for label, key in enumerate(order):
+                names[key[-1]] = label
 
     def exchanges(self) -> Hashable:
         names, exchanges = self._labels.exchanges, self._state.exchanges
+        if not exchanges:
+            return ()
         order = sorted(exchanges, key=names.__getitem__)
         return tuple([self._record(parts(exchanges[n])) for n in order])
 
     def tables(self) -> Hashable:
-        rows: list[tuple[int, int, int, int]] = []
-        records: list[Any] = []
-        for place, name in enumerate(TABLES):
-            for key, record in getattr(self._state, name).items():
-                rows.append((place, *self._key(key), len(records)))
-                records.append(record)
+        rows: list[tuple[int, tuple[int, int], int]] = []
+        found: list[Part] = []
+        own = vars(self._state)
+        for place, name in PLACES:
+            table = own[name]
+            if table:
+                for key, record in table.items():
+                    rows.append((place, self._key(key), len(found)))
+                    known = _parts.get(id(record))
+                    found.append(parts(record) if known is None else known[1])
         rows.sort()
-        return tuple([(a, b, c, self._record(parts(records[i]))) for a, b, c, i in rows])
+        record = self._record
+        return tuple([(place, key, record(found[i])) for place, key, i in rows])
 
     def uses(self) -> Hashable:
         """When each blob was last used, and by how many it is being read."""
         state = self._state
-        return tuple(
-            sorted(
-                (_number_of(digest), self._time("used", at), state.readers.get(digest, 0))
-                for digest, at in state.used.items()
-            )
-        )
+        rows = [
+            (_number_of(digest), self._time("used", at), state.readers.get(digest, 0))
+            for digest, at in state.used.items()
+        ]
+        rows.sort()
+        return tuple(rows)
 
     def seen(self) -> Hashable:
         """How long each manifest has been known, as far as the cool-down wants to know."""
@@ -180,6 +188,9 @@ class _View:
         return (age,) if age >= 0 else (-age, 0)
 
 
+TAKEN_APART = frozenset({float, int, tuple, Relay, Spool})
+"""Of these types may be what a shape leaves out; all else is its own shape."""
+
 _shapes: dict[Hashable, int] = {}
 _parts: dict[int, tuple[Any, Part]] = {}
 _plans: dict[type, tuple[tuple[str, ...], Any]] = {}
@@ -220,9 +231,11 @@ class _Walk:
             names = tuple(field.name for field in fields(cls))
             plan = _plans[cls] = names, attrgetter(*names)
         names, get = plan
-        shape: list[Hashable] = [cls]
-        for name, value in zip(names, get(record), strict=True):
-            shape.append(self._value(value, name))
+        values = get(record)
+        shape: list[Hashable] = [cls, *values]
+        for place, value in enumerate(values):
+            if type(value) in TAKEN_APART:
+                shape[place + 1] = self._value(value, names[place])
         return tuple(shape)
 
     def _value(self, value: Any, name: str) -> Hashable:
