@@ -107,8 +107,15 @@ def test_an_upstream_body_that_stalls_is_cut_and_resumed(benches: Benches) -> No
         client.ask(path)
         client.head()
         got = client.take(1_000_000)
-        b.jump(61)
-        b.until(lambda: b.ledger.of(ev.FetchFailed))
+
+        def failed() -> bool:
+            # Its time begins when the loop waits for upstream, which cannot be seen from here.
+            if b.ledger.of(ev.FetchFailed):
+                return True
+            b.jump_here(61)
+            return False
+
+        b.until(failed)
         # The core tries again after a moment.
         b.jump(5)
         assert got + client.take(len(LARGE) - len(got)) == LARGE

@@ -257,6 +257,30 @@ def test_a_failed_write_leaves_no_bytes_in_what_is_moved(body: FileSpool, tmp_pa
     assert (tmp_path / "moved").read_bytes() == CONTENT[:100]
 
 
+def test_what_is_appended_is_there_at_once_and_in_the_digest_when_that_is_asked_for(
+    body: FileSpool,
+) -> None:
+    pieces = [bytearray(CONTENT[:50]), bytearray(CONTENT[50:100])]
+    assert [body.append(start, piece) for start, piece in zip((0, 50), pieces, strict=True)] == [
+        50,
+        100,
+    ]
+    assert body.read(0, 100) == CONTENT[:100]
+    # Another's write, which must not get before them in the hash.
+    assert body.write(90, bytes(10) + CONTENT[100:150]) == 150
+    assert body.append(150, CONTENT[150:]) == 200
+    assert body.digest() == digest_of(CONTENT)
+
+
+def test_what_was_settled_may_change(body: FileSpool) -> None:
+    piece = bytearray(CONTENT[:100])
+    body.append(0, piece)
+    body.settle()
+    piece[:] = bytes(100)
+    body.append(100, CONTENT[100:])
+    assert body.digest() == digest_of(CONTENT)
+
+
 def test_a_full_disk_is_told_as_no_space(body: FileSpool) -> None:
     full = os.open("/dev/full", os.O_RDWR)
     os.dup2(full, body.fd)

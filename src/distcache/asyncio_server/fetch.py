@@ -1,23 +1,25 @@
 """Upstream requests on asyncio: one task each, from httpcore's pools to the driver's transfers.
 
 A body that goes to a file is read by its task while a thread writes and hashes what came
-before. A body is always read to its end or torn off, and every request ends its transfer,
-whatever is raised or cancelled, a task that is cancelled before its first step included.
+before; most of a large one does not pass the loop at all (`driver/pump.py`). A body is always
+read to its end or torn off, and every request ends its transfer, whatever is raised or cancelled,
+a task that is cancelled before its first step included.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from ..core.events import Cause
 from ..driver import TOKEN_LIMIT, TokenCall, Transfer
 from ..driver.http import WRITERS, failure_cause
 from ..driver.intake import Intake
+from ..driver.pump import PUMPS, Pump, Pumps
 from .poller import Poller
 from .pools import Body, Pools, send
-from .shielding import in_thread, until_done
+from .shielding import in_thread, seen_through, until_done
 
 
 class Fetcher:
@@ -28,10 +30,13 @@ class Fetcher:
         group: asyncio.TaskGroup,
         pools: Pools,
         writers: Executor,
+        pumping: Executor,
     ) -> None:
         self._group = group
         self._pools = pools
         self._writers = writers
+        self._pumps = Pumps(asyncio.get_running_loop().call_soon_threadsafe)
+        self._pumping = pumping
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -106,7 +111,7 @@ class Fetcher:
                 if transfer.in_memory:
                     await _collect(transfer, body)
                 else:
-                    await _Pipe(transfer, body, self._writers).run()
+                    await _Pipe(transfer, body, self._writers, self._pumps, self._pumping).run()
                 if transfer.heavy:
                     found = await in_thread(self._writers, transfer.conclude)
                 else:
@@ -133,12 +138,15 @@ class Fetcher:
 async def open_fetcher(poller: Poller) -> AsyncIterator[Fetcher]:
     """Leaving the block cancels all requests, those that are started on the way out too, waits
     for them and closes the connections."""
-    with ThreadPoolExecutor(WRITERS, "distcache-spool") as writers:
+    with (
+        ThreadPoolExecutor(WRITERS, "distcache-spool") as writers,
+        ThreadPoolExecutor(PUMPS, "distcache-pump") as pumping,
+    ):
         pools = Pools(writers, poller)
         await pools.warm_up()
         try:
             async with asyncio.TaskGroup() as group:
-                fetcher = Fetcher(group, pools, writers)
+                fetcher = Fetcher(group, pools, writers, pumping)
                 try:
                     yield fetcher
                 finally:
@@ -162,10 +170,19 @@ async def _stoppable(transfer: Transfer, patience: float | None) -> AsyncIterato
 class _Pipe:
     """Reads a body while a thread writes what came before."""
 
-    def __init__(self, transfer: Transfer, body: Body, writers: Executor) -> None:
+    def __init__(
+        self,
+        transfer: Transfer,
+        body: Body,
+        writers: Executor,
+        pumps: Pumps,
+        pumping: Executor,
+    ) -> None:
         self._transfer = transfer
         self._body = body
         self._writers = writers
+        self._pumps = pumps
+        self._pumping = pumping
         self._intake = Intake(transfer.expected)
         self._batch = 0
         self._writing: asyncio.Future[int] | None = None
@@ -190,11 +207,27 @@ class _Pipe:
             raise self._error
 
     async def _read(self) -> None:
+        await self._pump()
         while self._error is None and (count := await self._body.fill(self._intake.room())):
             self._intake.filled(count)
             self._write()
             while not self._intake.room() and self._error is None:
                 await self._move()
+            await self._pump()
+
+    async def _pump(self) -> None:
+        """Let a thread take what it may, if there is one for it."""
+        pump = self._pumps.begin(self._transfer, self._body.straight)
+        if pump is None:
+            return
+        try:
+            while self._writing is not None:
+                await self._move()
+            if self._error is None:
+                await _run(pump, self._pumping)
+                self._body.took(pump.taken)
+        finally:
+            self._pumps.end(pump)
 
     async def _move(self) -> None:
         self._moved.clear()
@@ -218,6 +251,19 @@ class _Pipe:
             if not self._transfer.cancelled:
                 self._write()
         self._moved.set()
+
+
+async def _run(pump: Pump, threads: Executor) -> None:
+    """To its end; cancelling makes that come soon. Raises what it raises."""
+    running = asyncio.get_running_loop().run_in_executor(threads, pump.run)
+    try:
+        await asyncio.wait((running,))
+    except asyncio.CancelledError:
+        pump.stop()
+        with suppress(Exception):
+            await seen_through(running)
+        raise
+    running.result()
 
 
 async def _collect(transfer: Transfer, body: Body) -> None:

@@ -31,6 +31,11 @@ class Stream(httpcore.AsyncNetworkStream):
         self._socket = sock
         self._poller = poller
 
+    @property
+    def fd(self) -> int | None:
+        """The socket, if nothing lies between it and what `read_into` gives."""
+        return self._socket.fileno()
+
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """May return more than asked for: whoever asks takes any number."""
         async with _reading(timeout):
@@ -133,6 +138,10 @@ class _SecuredStream(Stream):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+
+    @property
+    def fd(self) -> None:
+        return None
 
     async def shake_hands(self) -> None:
         """OSError, of which ssl.SSLError is one."""

@@ -20,6 +20,10 @@ BROKEN = (httpcore.NetworkError, httpcore.ProtocolError)
 class Stream(Protocol):
     """An adapter's own connection."""
 
+    @property
+    def fd(self) -> int | None:
+        """The socket, if what is read from it is what upstream sends: not with TLS between."""
+
     async def read_into(self, room: memoryview, timeout: float | None) -> int: ...
 
     async def aclose(self) -> None: ...
@@ -48,6 +52,17 @@ class BodyReader:
         except BaseException:
             self._over = True
             raise
+
+    @property
+    def straight(self) -> tuple[int, int] | None:
+        """The socket that the next bytes come on as they are, and how many of them: they may be
+        read there, and are then `took`."""
+        fd = self._stream.fd
+        count = 0 if self._rest else self._straight.room()
+        return (fd, count) if fd is not None and count else None
+
+    def took(self, count: int) -> None:
+        self._straight.took(count)
 
     async def fill(self, room: memoryview) -> int:
         """Bytes put there, 0 at the end. Raises httpcore's errors."""

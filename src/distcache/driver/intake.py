@@ -4,9 +4,17 @@ while a thread writes what lies at the other.
 So memory is flat whatever the rates of both, and a slow disk holds the network back.
 """
 
+import mmap
+
 SIZE = 4 * 1024 * 1024
 """Bytes of the ring at the most. Half of it is written at once: handing that to a thread costs
 little beside hashing it, and there is room for as much meanwhile."""
+
+
+def ring(size: int) -> memoryview:
+    """Memory that costs nothing before it is used; a bytearray is written all over at once, which
+    takes the loop a millisecond for this size, and most bodies are small."""
+    return memoryview(mmap.mmap(-1, size))
 
 
 class Intake:
@@ -15,7 +23,7 @@ class Intake:
 
     def __init__(self, expected: int | None) -> None:
         size = SIZE if expected is None else min(SIZE, max(expected, 1))
-        self._ring = memoryview(bytearray(size))
+        self._ring = ring(size)
         self._filled = self._written = 0
 
     def room(self) -> memoryview:

@@ -25,7 +25,7 @@ from ..core.events import (
 from ..core.oci import Content, Digest, Document, TagRef, TagsRef
 from ..core.pull import Ping
 from ..settings import UpstreamTimeouts
-from ..store import MemorySpool, Store, StoreError, TooLarge, WindowSpool
+from ..store import Body, Data, FileSpool, MemorySpool, Store, StoreError, TooLarge, WindowSpool
 from ..wire import challenge, upstream
 from ..wire.headers import Headers, values
 from ..wire.oci_json import parse_listing, parse_manifest
@@ -170,18 +170,29 @@ class Transfer:
     def take(self, chunks: Sequence[bytes | memoryview]) -> int:
         """Spool the next bytes and return the spool's length. Blocks, for a file. StoreError,
         TooLarge, CrossedError: the transfer cannot go on."""
-        assert self.spool is not None
-        if self.spool.body is None:
-            self.spool.body = self._store.create(self.spool.spool)
-        length = self.spool.body.length
-        try:
-            for chunk in chunks:
-                length = self.spool.body.write(self._at, chunk)
-                self._at += len(chunk)
-                self.taken += len(chunk)
-        except ValueError as error:
-            raise CrossedError(str(error)) from error
+        body = self._body()
+        length = body.length
+        for chunk in chunks:
+            length = self._join(body.write, chunk)
         return length
+
+    def append(self, chunk: memoryview) -> None:
+        """As `take`, for a file that is still to be settled: see `FileSpool.append`."""
+        body = self._body()
+        assert isinstance(body, FileSpool)
+        self._join(body.append, chunk)
+
+    @property
+    def reach(self) -> int:
+        """The spool's length."""
+        body = None if self.spool is None else self.spool.body
+        return 0 if body is None else body.length
+
+    def settle(self) -> None:
+        """See `FileSpool.settle`."""
+        body = self._body()
+        assert isinstance(body, FileSpool)
+        body.settle()
 
     def spooled(self, length: int) -> None:
         if not self.cancelled:
@@ -211,6 +222,21 @@ class Transfer:
         held = Held(body.length, body.digest()) if ours and body is not None else None
         cause = Cause.CANCELLED if self.cancelled else cause
         self._terminate(FetchFailed(self.fetch, cause, held))
+
+    def _body(self) -> Body:
+        assert self.spool is not None
+        if self.spool.body is None:
+            self.spool.body = self._store.create(self.spool.spool)
+        return self.spool.body
+
+    def _join(self, write: Callable[[int, Data], int], chunk: Data) -> int:
+        try:
+            length = write(self._at, chunk)
+        except ValueError as error:
+            raise CrossedError(str(error)) from error
+        self._at += len(chunk)
+        self.taken += len(chunk)
+        return length
 
     def _terminate(self, event: FetchEnded | FetchFailed) -> None:
         if self._over:

@@ -9,6 +9,7 @@ Rules for all three:
 """
 
 import os
+from collections import deque
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
@@ -22,6 +23,10 @@ from .errors import StoreError, translated
 WINDOW = 4 * 1024 * 1024
 """Bytes that a WindowSpool holds for its reader: what a fast network brings in the time of a
 few round trips, and small beside a layer."""
+
+WRITE = 256 * 1024
+"""Bytes given to the kernel at once. Linux takes memory in as large blocks as is written, and on a
+virtual machine the largest are those that the host has to find anew: four times the price."""
 
 
 class TooLarge(Exception):
@@ -63,6 +68,8 @@ class FileSpool:
         self.spool = spool
         self.length = 0
         self._hash = new_hash(spool.digest)
+        self._owed: deque[memoryview] = deque()
+        self._hashing = Lock()
         self._lock = Lock()
         self._path: Path | None = path
         with translated():
@@ -76,12 +83,25 @@ class FileSpool:
         return self._fd
 
     def write(self, start: int, data: Data) -> int:
+        length = self.append(start, data)
+        self.settle()
+        return length
+
+    def append(self, start: int, data: Data) -> int:
+        """As `write`, but the hash is still owed: `data` must stay as it is until a `settle` that
+        began afterwards, in any thread, has returned."""
         with self._lock, translated():
             view = _unseen(start, data, self.length)
             _write_at(self.fd, self.length, view)
-            self._hash.update(view)
+            self._owed.append(view)
             self.length += len(view)
             return self.length
+
+    def settle(self) -> None:
+        """Hash what has been appended, in its order, whoever appended it."""
+        with self._hashing:
+            while self._owed:
+                self._hash.update(self._owed.popleft())
 
     def read(self, start: int, stop: int) -> bytes:
         stop = min(stop, self.length)
@@ -96,6 +116,7 @@ class FileSpool:
         return b"".join(pieces)
 
     def digest(self) -> Digest:
+        self.settle()
         return digest_of(self._hash)
 
     def move(self, target: Path) -> None:
@@ -228,6 +249,6 @@ def _unseen(start: int, data: Data, length: int) -> memoryview:
 
 def _write_at(fd: int, offset: int, view: memoryview) -> None:
     while view:
-        written = os.pwrite(fd, view, offset)
+        written = os.pwrite(fd, view[:WRITE], offset)
         view = view[written:]
         offset += written

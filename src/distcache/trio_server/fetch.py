@@ -1,8 +1,8 @@
 """Upstream requests on trio: one task each, from httpcore's pools to the driver's transfers.
 
 A body that goes to a file is read by one task while a thread writes and hashes what came
-before. A body is always read to its end or torn off, and every request ends its transfer,
-whatever is raised or cancelled.
+before; most of a large one does not pass the loop at all (`driver/pump.py`). A body is always
+read to its end or torn off, and every request ends its transfer, whatever is raised or cancelled.
 """
 
 from collections.abc import AsyncIterator
@@ -14,6 +14,7 @@ from ..core.events import Cause
 from ..driver import TOKEN_LIMIT, TokenCall, Transfer
 from ..driver.http import WRITERS, failure_cause
 from ..driver.intake import Intake
+from ..driver.pump import PUMPS, Pump, Pumps
 from .pools import Body, Pools, send
 
 
@@ -24,6 +25,8 @@ class Fetcher:
         self._nursery = nursery
         self._pools = pools
         self._writers = trio.CapacityLimiter(WRITERS)
+        self._pumps = Pumps(trio.lowlevel.current_trio_token().run_sync_soon)
+        self._pumping = trio.CapacityLimiter(PUMPS)
 
     def start_fetch(self, transfer: Transfer) -> None:
         self._nursery.start_soon(self._run_fetch, transfer)
@@ -82,7 +85,7 @@ class Fetcher:
             if transfer.in_memory:
                 await _collect(transfer, body)
             else:
-                await _Pipe(transfer, body, self._writers).run()
+                await _Pipe(transfer, body, self._writers, self._pumps, self._pumping).run()
             if transfer.heavy:
                 found = await trio.to_thread.run_sync(transfer.conclude, limiter=self._writers)
             else:
@@ -123,10 +126,19 @@ async def open_fetcher() -> AsyncIterator[Fetcher]:
 class _Pipe:
     """Reads a body while a thread writes what came before."""
 
-    def __init__(self, transfer: Transfer, body: Body, writers: trio.CapacityLimiter) -> None:
+    def __init__(
+        self,
+        transfer: Transfer,
+        body: Body,
+        writers: trio.CapacityLimiter,
+        pumps: Pumps,
+        pumping: trio.CapacityLimiter,
+    ) -> None:
         self._transfer = transfer
         self._body = body
         self._writers = writers
+        self._pumps = pumps
+        self._pumping = pumping
         self._intake = Intake(transfer.expected)
         self._errors: list[Exception] = []
         self._moved = trio.Event()
@@ -143,15 +155,31 @@ class _Pipe:
 
     async def _read(self) -> None:
         try:
+            await self._pump()
             while not self._over and (count := await self._body.fill(self._intake.room())):
                 self._intake.filled(count)
                 self._move()
                 while not self._intake.room() and not self._over:
                     await self._moved.wait()
+                await self._pump()
         except Exception as error:
             self._errors.append(error)
         self._over = True
         self._move()
+
+    async def _pump(self) -> None:
+        """Let a thread take what it may, if there is one for it."""
+        pump = self._pumps.begin(self._transfer, self._body.straight)
+        if pump is None:
+            return
+        try:
+            while self._intake.batch() and not self._over:
+                await self._moved.wait()
+            if not self._over:
+                await _run(pump, self._pumping)
+                self._body.took(pump.taken)
+        finally:
+            self._pumps.end(pump)
 
     async def _write(self) -> None:
         try:
@@ -177,6 +205,27 @@ class _Pipe:
         """The other side may go on."""
         self._moved.set()
         self._moved = trio.Event()
+
+
+async def _run(pump: Pump, threads: trio.CapacityLimiter) -> None:
+    """To its end; cancelling makes that come soon. Raises what it raises."""
+    failed: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_when_cancelled, pump)
+        try:
+            await trio.to_thread.run_sync(pump.run, limiter=threads)
+        except Exception as error:
+            failed = error
+        nursery.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+
+
+async def _stop_when_cancelled(pump: Pump) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        pump.stop()
 
 
 async def _collect(transfer: Transfer, body: Body) -> None:

@@ -21,6 +21,12 @@ class Stream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: trio.SocketStream | trio.SSLStream[Any]) -> None:
         self._stream = stream
 
+    @property
+    def fd(self) -> int | None:
+        """The socket, if nothing lies between it and what `read_into` gives."""
+        plain = isinstance(self._stream, trio.SocketStream)
+        return self._stream.socket.fileno() if plain else None
+
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """May return more than asked for: whoever asks takes any number."""
         with _reading(timeout):

@@ -1,11 +1,13 @@
 """Cancelling an upstream request at every step it takes, and pools that outlive it."""
 
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
+from attrs import evolve
 
 from distcache.core import effects as fx
 from distcache.core import events as ev
@@ -27,6 +29,9 @@ BODY = bytes(range(256)) * 2000
 NAME = Digest(fake.digest(BODY))
 CONTENT = Content(Kind.BLOB, NAME)
 REQUEST = UpstreamRequest(Method.GET, Repository("up", "a/img"), CONTENT)
+LARGE = random.Random(3).randbytes(6 * 1024 * 1024)
+"""Most of it passes the loop by."""
+
 PULL = Pull(Method.GET, ByDigest(REQUEST.repository, CONTENT))
 PATH = f"/v2/a/img/blobs/{NAME}"
 STEPS = 40
@@ -75,6 +80,14 @@ class Rig:
         spool = Spool(self._number, medium, NAME, limit=len(BODY))
         self.want(fx.Fetch(self._number, REQUEST, spool))
         return self._number
+
+    def fetch_large(self) -> tuple[int, Digest]:
+        self._number += 1
+        name = Digest(fake.digest(LARGE))
+        request = evolve(REQUEST, resource=Content(Kind.BLOB, name))
+        self.up.on(f"/v2/a/img/blobs/{name}", fake.whole(LARGE))
+        self.want(fx.Fetch(self._number, request, Spool(self._number, Medium.FILE, name)))
+        return self._number, name
 
     def ends(self, number: int) -> list[ev.Event]:
         return [
@@ -131,6 +144,68 @@ async def test_a_fetch_cancelled_at_any_step_ends_once_and_harms_no_other(
             assert len(r.ends(number)) == 1
             # The request before may not have given back its connection when this one began.
             assert r.up.live <= 2
+
+
+async def test_a_large_body_leaves_its_connection_for_the_next(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        for _ in range(3):
+            number, name = r.fetch_large()
+            assert await r.ended(number) == ev.FetchEnded(number, name)
+            await trio.testing.wait_all_tasks_blocked()
+        assert r.up.connections == 1
+        spooled = [e.length for e in r.core.events if isinstance(e, ev.BodySpooled)]
+        assert spooled.count(len(LARGE)) >= 3
+
+
+@pytest.mark.parametrize("place", [*range(1, 20), 30, 40])
+async def test_a_large_body_cancelled_at_any_step_ends_once(tmp_path: Path, place: int) -> None:
+    async with rig(tmp_path) as r:
+        stepper = Stepper(place)
+        trio.lowlevel.add_instrument(stepper)
+        number, name = r.fetch_large()
+        stepper.act = lambda: r.want(fx.CancelFetch(number))
+        assert await r.ended(number) in (
+            ev.FetchFailed(number, ev.Cause.CANCELLED),
+            ev.FetchEnded(number, name),
+        )
+        trio.lowlevel.remove_instrument(stepper)
+        number, name = r.fetch_large()
+        assert await r.ended(number) == ev.FetchEnded(number, name)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 4])
+async def test_a_large_body_cancelled_when_a_piece_has_come_ends_soon(
+    tmp_path: Path, piece: int
+) -> None:
+    async with rig(tmp_path) as r:
+        number, _ = r.fetch_large()
+        seen = 0
+
+        def script(event: ev.Event) -> list[fx.Effect]:
+            nonlocal seen
+            seen += isinstance(event, ev.BodySpooled)
+            return [fx.CancelFetch(number)] if seen == piece else []
+
+        r.core.script = script
+        end = await r.ended(number)
+        assert isinstance(end, ev.FetchEnded | ev.FetchFailed)
+        if seen >= piece:
+            assert end == ev.FetchFailed(number, ev.Cause.CANCELLED)
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+async def test_a_server_that_ends_while_a_large_body_comes_ends_it_once(
+    tmp_path: Path, step: int
+) -> None:
+    async with rig(tmp_path) as r:
+        stepper, left = Stepper(step), trio.Event()
+        stepper.act = left.set
+        trio.lowlevel.add_instrument(stepper)
+        number, _ = r.fetch_large()
+        while not (left.is_set() or r.ends(number)):
+            await trio.sleep(0)
+        trio.lowlevel.remove_instrument(stepper)
+    assert len(r.ends(number)) == 1
 
 
 async def test_requests_one_after_the_other_use_one_connection(tmp_path: Path) -> None:
