@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from distcache.core import events as ev
 from distcache.core.pull import ByDigest, Method
 
-from . import choices, promises, upstream
+from . import ages, choices, promises, upstream
 from .clients import BrokenPromise
 from .keys import key
 from .scene import BLOB, PULLS, A
@@ -30,6 +30,8 @@ def check(world: World) -> None:
                 raise BrokenPromise(f"a late event was not ignored: {late}")
     _check_prompt(world)
     _check_quiet(world)
+    if world.bound.cool_down:
+        ages.explained(world)
 
 
 def settle(world: World, known: set[int], mark: int | None = None) -> list[str]:

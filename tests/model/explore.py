@@ -182,7 +182,7 @@ class _Walk:
         )
 
 
-STATES = 80_000
+STATES = 90_000
 SECONDS = 840.0
 """What a large bound may cost, and all of them together before what is left is only settled."""
 

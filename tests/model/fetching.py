@@ -13,7 +13,7 @@ from distcache.core.pull import Method
 
 from . import health, upstream
 from .clients import BrokenPromise, wish
-from .scene import DOCUMENTS, SIZES, TAG, B, L, second_page
+from .scene import DOCUMENTS, MANIFEST, SIZES, TAG, B, L, second_page
 from .upstream import Sim
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def _hear(
                 if wish(client).repository == repository:
                     world.clients[number] = client._replace(agreed=True)
     says = digest if head.status in (200, 304) else None
+    if world.bound.cool_down and says in MANIFEST and says not in world.heard:
+        world.heard = {**world.heard, says: world.now}
     if resource == TAG and says is not None:
         world.said = says
         if world.timed:

@@ -62,7 +62,15 @@ def key(world: World) -> tuple[int, int]:
 def _times(world: World) -> Hashable:
     """What promises about time look at."""
     now = world.now
-    if not (world.words or world.agreed or world.ill or world.limited_until or world.absolute):
+    if not (
+        world.words
+        or world.heard
+        or world.known
+        or world.agreed
+        or world.ill
+        or world.limited_until
+        or world.absolute
+    ):
         return None
     return (
         tuple(sorted((d, round(now - at, 3)) for d, at in world.words.items())),
@@ -70,7 +78,15 @@ def _times(world: World) -> Hashable:
         tuple(sorted((m, n, max(round(at - now, 3), 0.0)) for m, (n, at) in world.ill.items())),
         max(round(world.limited_until - now, 3), 0.0),
         now if world.absolute else None,
+        _ages(world, world.heard),
+        _ages(world, world.known),
     )
+
+
+def _ages(world: World, since: dict[Digest, float]) -> Hashable:
+    """Until they are old enough."""
+    cool = world.bound.cool_down
+    return tuple(sorted((d, min(round(world.now - at, 3), cool)) for d, at in since.items()))
 
 
 def _in_order(world: World) -> Hashable:

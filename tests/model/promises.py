@@ -14,7 +14,7 @@ from distcache.core import events as ev
 from distcache.core.oci import Content, Digest, TagRef, TagsRef
 from distcache.core.pull import ByDigest, Method, Ping
 
-from . import health
+from . import ages, health
 from .clients import BrokenPromise, Client, Promise, wish
 from .scene import (
     AUTHORITIES,
@@ -64,6 +64,8 @@ def respond(world: World, client: Client, head: fx.AnswerHead, number: int) -> P
             raise BrokenPromise(f"no length for a client that needs one: {head}")
     if head.status >= 400 and head.status != 416:
         _refused(world, client, head)
+    if world.bound.cool_down:
+        ages.answers(world, client, head)
     if pull.ranges and head.status == 200:
         raise BrokenPromise(f"200 for a range: {head}")
     if head.decision.stored and head.status != 304 and head.status > 206:
@@ -149,6 +151,8 @@ def _fresh(world: World, client: Client, head: fx.AnswerHead) -> None:
         if head.decision.fwd is None:
             _spared(world, age, head)
         return
+    if head.decision.cooling:
+        return  # `ages` says whether it may be
     fresh = own and named == world.said and age is not None and age < bound.tag_ttl
     if named not in client.current and not fresh and not (own and bound.immutable):
         raise BrokenPromise(f"an old answer, unmarked: {head}")

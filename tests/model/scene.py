@@ -156,6 +156,7 @@ class Bound:
     tag_ttl: float = 0.0
     stale_if_error: float = 720 * 3600.0
     immutable: bool = False
+    cool_down: float = 0.0
     authorities: int = 10_000
 
     def budgets(self) -> dict[str, int]:

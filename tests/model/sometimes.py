@@ -61,6 +61,9 @@ HAPPENINGS = frozenset(
         "a mirror fails again",
         "a mirror that was ill is asked again",
         "something goes, and not what is pinned",
+        "what is too new is refused",
+        "what the tag was before is given",
+        "what was too new is old enough",
         "upstream is asked past a mirror",
         "what is forgotten must be asked for again",
     }

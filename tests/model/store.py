@@ -31,6 +31,7 @@ from distcache.core.inventory import (
 )
 from distcache.core.oci import Digest
 
+from . import ages
 from .clients import BrokenPromise
 from .scene import SIZES, TAG
 
@@ -75,6 +76,8 @@ def kill(world: World, written: int) -> None:
     world.said = told[0].descriptor.content.digest if told else None
     world.pins = frozenset(r.what for r in world.records if isinstance(r, PinStored))
     world.agreed, world.ill, world.limited_until = {}, {}, 0.0
+    if world.bound.cool_down:
+        world.known = ages.after_a_start(world.records)
     # That it was forgotten may be lost.
     world.vouched |= {r.repository for r in world.records if isinstance(r, GrantStored)}
     for container in (world.clients, world.fetches, world.spools, world.tokens):

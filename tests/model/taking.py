@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distcache.core import effects as fx
+from distcache.core.inventory import SeenStored
 
-from . import health, promises, store
+from . import ages, health, promises, store
 from .clients import BrokenPromise, Client
 from .scene import PULLS, TAG, A, challenge
 from .upstream import Sim
@@ -62,6 +63,8 @@ def take(world: World, effect: fx.Effect) -> None:
         case fx.DiscardSpool(spool):
             world.discarded |= {spool.number}
         case fx.Journal(record):
+            if isinstance(record, SeenStored):
+                ages.told(world, record)
             if world.left["kills"]:
                 world.records = (*world.records, record)
         case fx.Note():

@@ -15,6 +15,7 @@ from distcache.core import (
     calls,
     challenges,
     checks,
+    cooldown,
     eviction,
     exchanges,
     fills,
@@ -29,6 +30,7 @@ from distcache.core import (
     tags,
     transfers,
 )
+from distcache.core.cooldown import Hold
 from distcache.core.effects import DiscardSpool, Spool
 from distcache.core.fills import Fill
 from distcache.core.problems import Failure
@@ -45,6 +47,7 @@ _on_ended, _on_answer, _wake = transfers.on_ended, transfers.on_answer, State.wa
 _redirected, _tag_failed, _cut = calls._redirected, checks.on_failed, transfers.cut
 _sent, _right, _tag_journal = exchanges.sent, fills.verified, tags._journal
 _finish, _begun = calls.finish, listings.begun
+_see = cooldown.see
 _choose, _send, _accepted = challenges.choose, calls._send, acceptance.Accepted
 
 
@@ -115,6 +118,11 @@ def _to_a_mirror(state: Any, owner: Any, call: Any, now: Any) -> Any:
 
 def _never_over(authorization: Any, until: Any, expires: Any, over: Any) -> Any:
     return _accepted(authorization, until, expires)
+
+
+def _seen_anew(state: Any, repository: Any, content: Any, now: Any) -> None:
+    state.seen.pop((repository, content.digest), None)
+    _see(state, repository, content, now)
 
 
 def _silent(*_: Any) -> None:
@@ -196,6 +204,11 @@ MUTANTS: dict[str, Mutant] = {
     "what is forgotten is granted still": (operations, "_revoke", _silent, SMALL["forgotten"]),
     "what is old is good on any error": (
         freshness, "usable_on_error", lambda *_: True, SMALL["no older than that"]),
+    "nothing is too new": (cooldown, "hold", lambda *_: None, SMALL["too new"]),
+    "what was held before is too new": (cooldown, "begin", _silent, SMALL["too new"]),
+    "the time to wait is told from now": (
+        cooldown, "Hold", lambda since, until: Hold(since, until + 1), SMALL["too new"]),
+    "time begins anew with each pull": (cooldown, "see", _seen_anew, SMALL["too new"]),
     "every page is the first": (
         listings, "part", lambda names, page: (names[:1], True), SMALL["pages of a list"]),
     "shutting down lets new pulls in": (

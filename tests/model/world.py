@@ -65,6 +65,10 @@ class World:
         """What the tag was since the oldest check under way began."""
         self.words: dict[Digest, float] = {D1: 900.0} if bound.stocked else {}
         """When upstream last said that the tag is that, where it may be used for a while."""
+        self.heard: dict[Digest, float] = {}
+        """When upstream first said that it has this manifest, where there is a cool-down."""
+        self.known: dict[Digest, float] = {D1: 0.0} if bound.stocked and bound.cool_down else {}
+        """Since when it is known, as the journal has it; 0: it was held before."""
         self.last_fetch = 0
         self.event: ev.Event | None = None
         """What the core is being told."""
@@ -133,6 +137,7 @@ class World:
             basic=bound.auth == "basic",
             mirrors=bound.mirrors,
             immutable=(TAG.tag,) if bound.immutable else (),
+            cool_down=bound.cool_down,
         )
         return Config(
             {"up": up},
