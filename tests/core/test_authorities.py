@@ -93,7 +93,6 @@ def test_403_is_403() -> None:
     s = stored_by_alice()
     client = pull(s, BOB)
     s.fetch.answers(403)
-    s.fetch.answers(403)
     assert client.status == 403
 
 

@@ -239,7 +239,7 @@ def test_who_waits_when_its_login_runs_out_is_asked_about_again() -> None:
     s.fetch.answers(200)
     s.passes(5.0)
     s.fetch.finishes(LAYER)
-    assert s.asked() == (Method.HEAD, LAYER.content)
+    assert s.asked() == (Method.GET, LAYER.content)
     s.fetch.answers(200, length=SIZE)
     s.stores()
     assert client.status == 200

@@ -7,7 +7,7 @@ from distcache.core.decision import Outcome
 from distcache.core.effects import Code, Stored
 from distcache.core.events import Cause, Challenge, Secret
 from distcache.core.grants import TRANSITIONS, ProbeInput, ProbeState
-from distcache.core.inventory import GrantStored
+from distcache.core.inventory import GrantStored, Record
 from distcache.core.oci import Document, Kind, Repository
 from distcache.core.pull import Authority, ByDigest, Method
 from tests.core.actors import Client
@@ -40,6 +40,7 @@ def test_the_table() -> None:
         ProbeInput,
         """
         NONE ASKED     HEAD
+        NONE WANTED    GET
         HEAD ASKED     HEAD
         GET  ASKED     GET
         HEAD UNHELPFUL GET
@@ -74,7 +75,7 @@ def test_a_manifest_of_another_repository_grants_nothing_here() -> None:
     s = scenario(records=WARM)
     client = s.get(LAYER.under(OTHER))
     assert client.status is None
-    assert s.asked() == (Method.HEAD, LAYER.content)
+    assert s.asked() == (Method.GET, LAYER.content)
     s.fetch.answers(404)
     assert client.answer.status == 404
     assert client.problem.code is Code.BLOB_UNKNOWN
@@ -85,7 +86,7 @@ def test_a_manifest_grants_a_digest_only_under_the_endpoint_it_names_it_for() ->
     as_blob = Item(LAYER.content, LAYER.size, LAYER.media_type, Document("text"))
     s = scenario(records=records(held(as_blob, under=None), held(IMAGE)))
     s.get(ByDigest(APP, as_blob.as_kind(Kind.MANIFEST)))
-    assert s.asked() == (Method.HEAD, as_blob.as_kind(Kind.MANIFEST))
+    assert s.asked() == (Method.GET, as_blob.as_kind(Kind.MANIFEST))
 
 
 def test_upstream_s_word_under_that_name_is_a_grant() -> None:
@@ -116,7 +117,7 @@ def test_a_stranger_s_fill_gives_no_right_to_it() -> None:
     client = s.get(LAYER.under(OTHER))
     assert client.status is None
     probe = s.fetches[1]
-    assert probe.request.method is Method.HEAD
+    assert (probe.request.method, probe.effect.spool) == (Method.GET, None)
     assert probe.request.repository == OTHER
     probe.offers(LAYER)
     assert client.status == 200
@@ -133,6 +134,30 @@ def test_a_digest_pinned_first_pull_works_without_any_tag() -> None:
     for item in (INDEX, IMAGE, LAYER):
         assert s.pulls(item).status == 200
     assert [t.request.method for t in s.transfers] == [Method.GET] * 3
+
+
+@pytest.mark.parametrize("item", [LAYER, IMAGE], ids=["blob", "manifest"])
+@pytest.mark.parametrize("order", [(Method.GET,), (Method.HEAD,), (Method.HEAD, Method.GET)])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 429])
+def test_a_refusal_costs_as_much_whether_others_have_it_or_not(
+    item: Item, order: tuple[Method, ...], status: int
+) -> None:
+    """Else the time that it takes would tell."""
+
+    def asked(*records: Record) -> list[tuple[Method, ...]]:
+        s = scenario(records=records)
+        clients = [
+            (s.get if method is Method.GET else s.head)(item.under(OTHER)) for method in order
+        ]
+        rounds = []
+        while s.fetches:
+            rounds.append(tuple(fetch.request.method for fetch in s.fetches))
+            for fetch in list(s.fetches):
+                fetch.answers(status)
+        assert all(client.status is not None for client in clients)
+        return rounds
+
+    assert asked(*WARM) == asked()
 
 
 # HEAD of what is not there

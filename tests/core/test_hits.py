@@ -191,7 +191,7 @@ def test_a_stranger_s_pull_is_never_a_hit() -> None:
     s = scenario(records=STOCK)
     assert twice(s, PULLS[3]) == 1
     s.get(IMAGE.under(OTHER))
-    assert s.asked() == (Method.HEAD, IMAGE.content)
+    assert s.asked() == (Method.GET, IMAGE.content)
 
 
 def test_nor_is_one_with_an_authority_of_its_own() -> None:

@@ -85,7 +85,7 @@ def test_a_transfer_under_way_lets_nobody_in_whose_time_is_up() -> None:
     began = ["pull 0 alice-blob", "fetch 2 head", "wake"]
     world = replay(Bound(("alice-blob",), faults=0), [*began, "pull 1 alice-blob"])
     asked = [sim.request for sim in world.fetches.values() if sim.spool is None]
-    assert [request.method for request in asked] == [Method.HEAD]
+    assert [request.method for request in asked] == [Method.GET]
 
 
 def test_a_list_that_breaks_off_at_a_mirror_is_had_from_upstream() -> None:

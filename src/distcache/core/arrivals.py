@@ -23,7 +23,7 @@ from .exchanges import Exchange, ExchangeState
 from .fills import Fill
 from .oci import Content, Time
 from .problems import Failure
-from .pull import ByDigest, Catalog, Ping
+from .pull import Catalog, Ping, Probing
 from .state import FillKey, Look, Owner, Relay, State
 from .values import evolve
 
@@ -47,7 +47,7 @@ def fetched(
         case BodySpooled():
             if isinstance(owner, Content | Relay):
                 settle(state, owner, transfers.on_spooled(state, owner, event.length, now), now)
-            elif not isinstance(owner, ByDigest | Ping):
+            elif not isinstance(owner, Probing | Ping):
                 checks.on_spooled(state, owner, event.length)
         case FetchEnded():
             _ended(state, owner, event, now)
@@ -113,7 +113,7 @@ def _answered(state: State, owner: Owner, head: UpstreamHead, now: Time) -> None
         failure = transfers.on_answer(state, owner, head, now)
         if failure is not None:
             _failed(state, owner, failure, now)
-    elif isinstance(owner, ByDigest):
+    elif isinstance(owner, Probing):
         grants.on_answer(state, owner, head, now)
     elif isinstance(owner, Ping):
         pings.on_answer(state, owner, head, now)
@@ -129,14 +129,14 @@ def _ended(state: State, owner: Owner, event: FetchEnded, now: Time) -> None:
         verdict = transfers.on_ended(state, owner, event.digest, event.document, now)
         settle(state, owner, verdict, now)
     else:
-        assert not isinstance(owner, ByDigest | Ping), "it ends with its head"
+        assert not isinstance(owner, Probing | Ping), "it ends with its head"
         checks.on_ended(state, owner, event.digest, event.document, now)
 
 
 def _failed(state: State, owner: Owner, failure: Failure, now: Time) -> None:
     if isinstance(owner, Content | Relay):
         settle(state, owner, transfers.cut(state, owner, failure, now), now)
-    elif isinstance(owner, ByDigest):
+    elif isinstance(owner, Probing):
         grants.on_failed(state, owner, failure)
     elif isinstance(owner, Ping):
         pings.on_failed(state, owner, failure, now)

@@ -23,7 +23,7 @@ from .exchanges import Exchange
 from .fills import Fill
 from .oci import Content, Descriptor, Kind, Reference, Repository, TagsRef, Time
 from .problems import Failure
-from .pull import ByDigest, Catalog, Ping
+from .pull import ByDigest, Catalog, Method, Ping, Probing
 from .state import Look, News, Relay, State
 from .tags import TagState
 from .values import evolve
@@ -168,8 +168,9 @@ def _by_digest(state: State, number: int, x: Exchange, target: ByDigest, now: Ti
         respond.refuse(state, number, x, problems.OFFLINE, now)
     else:
         x = evolve(x, fwd=_why(x, None))
-        joined = grants.probe(state, number, target, now)
-        _await(state, number, x, joined, target, now)
+        probing = Probing(repository, content, Method.HEAD)
+        joined = grants.probe(state, number, probing, now)
+        _await(state, number, x, joined, probing, now)
 
 
 def _resolved(
@@ -235,8 +236,9 @@ def _content(
             exchanges.release(state, number, now)
             x = state.exchanges[number]
         x = evolve(x, fwd=_why(x, None))
-        joined = grants.probe(state, number, ByDigest(repository, content), now)
-        _await(state, number, x, joined, ByDigest(repository, content), now)
+        probing = Probing(repository, content, Method.HEAD if bodiless else Method.GET)
+        joined = grants.probe(state, number, probing, now)
+        _await(state, number, x, joined, probing, now)
         return
     x = evolve(x, fwd=_why(x, fill))
     joined = fills.join(state, number, repository, content, now)
@@ -248,7 +250,7 @@ def _await(
     number: int,
     x: Exchange,
     joined: Failure | bool,
-    on: ByDigest | Content,
+    on: Probing | Content,
     now: Time,
 ) -> None:
     if isinstance(joined, Failure):

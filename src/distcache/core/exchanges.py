@@ -13,7 +13,7 @@ from . import blobs, checks, fills, grants, pings
 from .decision import Fwd
 from .effects import Abort, Finish, SendBody, Source, Stored
 from .oci import Content, Descriptor, Digest, Time
-from .pull import ByDigest, Ping, Pull, Span
+from .pull import Ping, Probing, Pull, Span
 from .state import Look, Owner, Relay, State
 from .tables import step
 from .values import evolve
@@ -190,7 +190,7 @@ def _let_go(state: State, number: int, x: Exchange, now: Time) -> None:
     match x.on:
         case None:
             pass
-        case ByDigest():
+        case Probing():
             if x.on in state.probes:
                 grants.leave(state, x.on, number)
         case Ping():

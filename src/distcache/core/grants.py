@@ -16,7 +16,7 @@ from .events import UpstreamHead
 from .inventory import GrantStored
 from .oci import Content, Descriptor, Kind, Repository, Time
 from .problems import Failure
-from .pull import ByDigest, Method
+from .pull import Method, Probing
 from .state import Resolved, State
 from .tables import step
 from .values import evolve
@@ -34,6 +34,7 @@ class ProbeState(Enum):
 
 class ProbeInput(Enum):
     ASKED = "asked"
+    WANTED = "wanted"
     UNHELPFUL = "unhelpful"
 
     __hash__ = object.__hash__
@@ -41,6 +42,7 @@ class ProbeInput(Enum):
 
 TRANSITIONS = {
     (ProbeState.NONE, ProbeInput.ASKED): ProbeState.HEAD,
+    (ProbeState.NONE, ProbeInput.WANTED): ProbeState.GET,
     (ProbeState.HEAD, ProbeInput.ASKED): ProbeState.HEAD,
     (ProbeState.GET, ProbeInput.ASKED): ProbeState.GET,
     (ProbeState.HEAD, ProbeInput.UNHELPFUL): ProbeState.GET,
@@ -53,7 +55,7 @@ UNHELPFUL = (400, 403, 405, 501)
 @frozen
 class Probe:
     """A HEAD for content under a repository, for all who wait; a GET whose body nobody reads
-    where HEAD is refused or tells no length."""
+    where the bytes are wanted, or HEAD is refused or tells no length."""
 
     state: ProbeState
     waiters: tuple[int, ...]
@@ -87,23 +89,24 @@ def grant(state: State, repository: Repository, content: Content) -> None:
         state.grants[content] = holders | {repository}
 
 
-def probe(state: State, exchange: int, key: ByDigest, now: Time) -> Failure | bool:
+def probe(state: State, exchange: int, key: Probing, now: Time) -> Failure | bool:
     """Let `exchange` wait for upstream's word; True when another was waiting already."""
     asked = state.probes.get(key)
     before = asked.state if asked else ProbeState.NONE
-    after = step(TRANSITIONS, before, ProbeInput.ASKED)
+    wanted = asked is None and key.method is Method.GET
+    after = step(TRANSITIONS, before, ProbeInput.WANTED if wanted else ProbeInput.ASKED)
     waiters = asked.waiters if asked else ()
     state.probes[key] = Probe(after, (*waiters, exchange))
     if asked is not None:
         return True
-    failure = calls.start(state, key, Call(Method.HEAD, key.repository, key.content), now)
+    failure = calls.start(state, key, Call(key.method, key.repository, key.content), now)
     if failure is not None:
         del state.probes[key]
         return failure
     return False
 
 
-def on_answer(state: State, key: ByDigest, head: UpstreamHead, now: Time) -> None:
+def on_answer(state: State, key: Probing, head: UpstreamHead, now: Time) -> None:
     asked = state.probes[key]
     vague = head.status == 200 and head.length is None
     if asked.state is ProbeState.HEAD and (vague or head.status in UNHELPFUL):
@@ -127,12 +130,12 @@ def on_answer(state: State, key: ByDigest, head: UpstreamHead, now: Time) -> Non
     state.wake(asked.waiters, Resolved(descriptor, head.status))
 
 
-def on_failed(state: State, key: ByDigest, failure: Failure) -> None:
+def on_failed(state: State, key: Probing, failure: Failure) -> None:
     calls.finish(state, key)
     state.wake(state.probes.pop(key).waiters, failure)
 
 
-def leave(state: State, key: ByDigest, exchange: int) -> None:
+def leave(state: State, key: Probing, exchange: int) -> None:
     """The probe itself goes on: it is cheap, and may be wanted again."""
     asked = state.probes[key]
     state.probes[key] = evolve(asked, waiters=tuple(w for w in asked.waiters if w != exchange))

@@ -6,7 +6,7 @@ from .exchanges import ExchangeState
 from .fills import FillState
 from .oci import Content
 from .pings import PingState
-from .pull import ByDigest, Ping
+from .pull import Ping, Probing
 from .state import Relay, State
 from .tags import TagState
 
@@ -49,7 +49,7 @@ def _exchanges(state: State) -> None:
         if x.on is None:
             continue
         match x.on:
-            case ByDigest():
+            case Probing():
                 assert number in state.probes[x.on].waiters, (number, x)
             case Ping():
                 assert number in state.pings[x.on].waiters, (number, x)

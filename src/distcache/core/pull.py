@@ -40,6 +40,16 @@ class ByDigest:
     content: Content
 
 
+@frozen(cache_hash=True)
+class Probing:
+    """What a probe asks: whether a repository has content. The method is the one that a pull of
+    content which nobody holds would ask with: how long an answer takes tells nothing then."""
+
+    repository: Repository
+    content: Content
+    method: Method
+
+
 @frozen
 class Catalog:
     """`/v2/_catalog`: the repositories of which something is held."""

@@ -18,7 +18,7 @@ from .deadlines import Deadlines
 from .effects import Effect
 from .oci import Content, Descriptor, Digest, Reference, Repository, TagRef, Time
 from .problems import Failure
-from .pull import ByDigest, Ping
+from .pull import Ping, Probing
 
 if TYPE_CHECKING:
     from .acceptance import Accepted
@@ -45,7 +45,7 @@ class Relay:
 
 
 FillKey = Content | Relay
-Owner = Reference | ByDigest | Ping | FillKey
+Owner = Reference | Probing | Ping | FillKey
 """Who asked upstream: a tag check, a probe, a ping, a fill. At most one call each at a time."""
 
 
@@ -90,7 +90,7 @@ class State:
         self.tags: dict[Reference, Tag] = {}
         self.tags_of: dict[Digest, frozenset[Reference]] = {}
         self.fills: dict[FillKey, Fill] = {}
-        self.probes: dict[ByDigest, Probe] = {}
+        self.probes: dict[Probing, Probe] = {}
         self.pings: dict[Ping, Greeting] = {}
         self.authorities: dict[str, Accepted] = {}
         self.calls: dict[Owner, Call] = {}
