@@ -1,5 +1,7 @@
 """The command as its users see it: exit status, standard output, standard error."""
 
+import http.client
+import re
 import socket
 import subprocess
 import sys
@@ -160,3 +162,32 @@ def test_serve_serves_until_it_is_told_to_stop(tmp_path: Path, runtime: str) -> 
         "stopping",
         "stopped",
     ]
+
+
+@RUNTIMES
+def test_the_access_log_counts_every_body_that_is_sent(tmp_path: Path, runtime: str) -> None:
+    port = free_port()
+    config = tmp_path / "config.yml"
+    config.write_text(
+        f"storage: {{filesystem: {{rootdirectory: {tmp_path}/store}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+        "proxy: {remoteurl: 'http://127.0.0.1:9'}\n"
+    )
+    command = [sys.executable, "-m", "distcache", "serve", str(config), "--runtime", runtime]
+    server = Server(command, port, tmp_path / "output.log")
+    manifest, elsewhere = "/v2/library/app/manifests/1", "/v2/a/tags/list?ns=nowhere.example"
+    sizes = []
+    server.start()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        for target in ("/v2/", manifest, elsewhere, manifest):
+            for method in ("GET", "HEAD"):
+                connection.request(method, target)
+                sizes.append(len(connection.getresponse().read()))
+        connection.close()
+    finally:
+        assert server.stop() == 0
+    assert all(sizes[0::2])
+    assert not any(sizes[1::2])
+    written = re.findall(r"http\.response\.written=(\d+)", server.text())
+    assert list(map(int, written)) == sizes

@@ -179,7 +179,9 @@ class Answering:
         self._head = None
         line.status = head.status
         line.head = head
-        return self._wire.answer(head, self.pull, self._driver.clock.last)
+        start = self._wire.answer(head, self.pull, self._driver.clock.last)
+        line.sent += self._wire.own
+        return start
 
     def _lose(self, sending: Send, error: Exception, *, answered: bool) -> None:
         fields: dict[str, log.Value] = {"digest": sending.source.digest, "error": str(error)}

@@ -203,9 +203,10 @@ class Dialogue:
         return answer.step()
 
     def _reply(self, line: Line, said: Reply) -> Step:
-        line.status, line.sent = said.status, len(said.body)
         self._next = self._answered
-        return self._wire.reply(said, self._now())
+        data = self._wire.reply(said, self._now())
+        line.status, line.sent = said.status, self._wire.own
+        return data
 
     def _answered(self) -> Step:
         self._end_answer()

@@ -54,6 +54,8 @@ class Http1:
     h11 has not been given."""
 
     def __init__(self) -> None:
+        self.own = 0
+        """Bytes of body in the last `start`."""
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_LIMIT)
         self._eof_passed_on = False
         self._request: h11.Request | None = None
@@ -117,7 +119,9 @@ class Http1:
         out = self._h11.send(
             h11.Response(status_code=answer.status, headers=headers, reason=reason)
         )
+        self.own = 0
         if answer.body and (self._request is None or self._request.method != b"HEAD"):
+            self.own = len(answer.body)
             out += self._h11.send(h11.Data(data=answer.body))
         return out
 

@@ -96,6 +96,8 @@ class Lane:
         self.head = head
         self.begun = False
         self.complete = False
+        self.own = 0
+        """Bytes of body that came with the header."""
         self._request = request
         self._left = 0
 
@@ -113,6 +115,7 @@ class Lane:
             if len(cut.after) <= LONGEST_ANSWER:
                 _answers.put(key, cut)
         self.begun = True
+        self.own = cut.own
         self._left = cut.left
         return cut.before + _date(now) + cut.after
 
@@ -124,6 +127,7 @@ class Lane:
             cut = _cut(answers.reply(said, now), self._request, 0, now)
             _replies.put(key, cut)
         self.begun = self.complete = True
+        self.own = cut.own
         return cut.before + _date(now) + cut.after
 
     def sent(self, length: int) -> None:
@@ -166,6 +170,7 @@ class _Cut:
     before: bytes
     after: bytes
     left: int
+    own: int
 
 
 def _cut(made: Answer, request: Request, length: int, now: float) -> _Cut:
@@ -177,7 +182,7 @@ def _cut(made: Answer, request: Request, length: int, now: float) -> _Cut:
     whole = b"\r\n".join(lines) + b"\r\n\r\n" + body
     before, date, after = whole.partition(b"\r\nDate: " + _date(now))
     left = 0 if bodiless or made.body is not None else length
-    return _Cut(before + date[:8], after, left)
+    return _Cut(before + date[:8], after, left, len(body))
 
 
 @frozen

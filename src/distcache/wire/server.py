@@ -121,6 +121,11 @@ class ServerWire:
         self._http1.close = self._http1.close or said.close
         return self._http1.start(answers.reply(said, now)) + self._http1.finish()
 
+    @property
+    def own(self) -> int:
+        """Bytes of body in what the last `answer` or `reply` gave."""
+        return self._http1.own if self._plain is None else self._plain.own
+
     def frame(self, length: int) -> tuple[bytes, bytes]:
         """What to send before and after the next `length` bytes of body, which the caller sends
         by itself: nothing, or the marks of a chunk. Raises h11.LocalProtocolError when the
