@@ -3,6 +3,9 @@
 import configparser
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,22 @@ def test_systemd_listens_where_the_server_would() -> None:
     unit = configparser.ConfigParser(interpolation=None)
     unit.read(CONTRIB / "systemd" / "distcache.socket")
     assert unit["Socket"]["ListenStream"] == f"{settings.host}:{settings.port}"
+
+
+def test_systemd_takes_the_units_as_they_are(tmp_path: Path) -> None:
+    """But for where the program is."""
+    for name in ("distcache.service", "distcache.socket"):
+        text = (CONTRIB / "systemd" / name).read_text()
+        (tmp_path / name).write_text(text.replace("/opt/distcache/bin/distcache", sys.executable))
+    files = [str(tmp_path / name) for name in ("distcache.service", "distcache.socket")]
+    analyze = shutil.which("systemd-analyze")
+    assert analyze is not None, "tests/interop/install.sh installs it"
+    done = subprocess.run([analyze, "verify", *files], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    # 2.0 of 10 is what systemd calls fairly well protected.
+    hardened = [analyze, "security", "--offline=true", "--threshold=20", "--no-pager", files[0]]
+    done = subprocess.run(hardened, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-200:]
 
 
 def test_the_image_runs_as_nobody_in_particular() -> None:
