@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.events import Cause
 from ..driver import TOKEN_LIMIT, TokenCall, Transfer
+from ..driver.errands import Errand, Errands
 from ..driver.http import WRITERS, failure_cause
 from ..driver.intake import Intake
 from ..driver.pump import PUMPS, Pump, Pumps
@@ -31,17 +32,32 @@ class Fetcher:
         pools: Pools,
         writers: Executor,
         pumping: Executor,
+        poller: Poller,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._group = group
         self._pools = pools
         self._writers = writers
         self._pumps = Pumps(asyncio.get_running_loop().call_soon_threadsafe)
         self._pumping = pumping
+        self._errands = Errands(pools.shelf, poller, self, self._loop.time)
+        self._alarm: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def start_fetch(self, transfer: Transfer) -> None:
-        self._start(self._run_fetch(transfer), lambda: transfer.fail(Cause.CANCELLED))
+        if not self._errands.begin(transfer):
+            self._start(self._run_fetch(transfer), lambda: transfer.fail(Cause.CANCELLED))
+
+    def go_on(self, errand: Errand) -> None:
+        """For errands."""
+        self._start(self._run_fetch(errand.transfer, errand), errand.leave)
+
+    def alarm(self, at: float) -> None:
+        """For errands."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(at, self._errands.expire)
 
     def renew(self) -> None:
         self._pools.renew()
@@ -52,6 +68,9 @@ class Fetcher:
     def cancel(self) -> None:
         """Everything, and from now on what is started, too."""
         self._closed = True
+        self._errands.close()
+        if self._alarm is not None:
+            self._alarm.cancel()
         for task in list(self._tasks):
             task.cancel()
 
@@ -69,11 +88,11 @@ class Fetcher:
 
         task.add_done_callback(ended)
 
-    async def _run_fetch(self, transfer: Transfer) -> None:
+    async def _run_fetch(self, transfer: Transfer, errand: Errand | None = None) -> None:
         # An eager task would otherwise begin within the call that only was to start it.
         await asyncio.sleep(0)
         try:
-            await self._fetch(transfer)
+            await self._fetch(transfer, errand)
         except Exception as error:
             transfer.fail(failure_cause(error))
 
@@ -87,10 +106,14 @@ class Fetcher:
         except Exception as error:
             call.fail(failure_cause(error))
 
-    async def _fetch(self, transfer: Transfer) -> None:
-        async with self._pools.to(transfer.way, transfer.sent.url) as loan:
+    async def _fetch(self, transfer: Transfer, errand: Errand | None) -> None:
+        patience = float(transfer.timeouts.headers)
+        lent = None if errand is None else errand.loan
+        if errand is not None:
+            patience = errand.resume(self._loop.time())
+        async with self._pools.to(transfer.way, transfer.sent.url, lent) as loan:
             try:
-                async with _stoppable(transfer, transfer.timeouts.headers):
+                async with _stoppable(transfer, patience):
                     response = await send(loan, transfer.sent, transfer.timeouts)
             except TimeoutError:
                 transfer.fail(Cause.TIMEOUT)
@@ -146,7 +169,7 @@ async def open_fetcher(poller: Poller) -> AsyncIterator[Fetcher]:
         await pools.warm_up()
         try:
             async with asyncio.TaskGroup() as group:
-                fetcher = Fetcher(group, pools, writers, pumping)
+                fetcher = Fetcher(group, pools, writers, pumping, poller)
                 try:
                     yield fetcher
                 finally:

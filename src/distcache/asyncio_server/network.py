@@ -30,6 +30,26 @@ class Stream(httpcore.AsyncNetworkStream):
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
         self._socket = sock
         self._poller = poller
+        self._look = select.poll()
+        self._look.register(sock, select.POLLIN)
+        self._sent = 0
+        self._come = b""
+
+    @property
+    def fd(self) -> int:
+        return self._socket.fileno()
+
+    def readable(self) -> bool:
+        """One that was torn must not be taken for idle."""
+        return self._socket.fileno() < 0 or self._is_readable()
+
+    def resume(self, sent: int, data: bytes) -> None:
+        """So many bytes of what is written next have gone out already, and this has come."""
+        self._sent, self._come = sent, data
+
+    def tear(self) -> None:
+        """Close it at once. Nobody waits for it."""
+        self._socket.close()
 
     @property
     def fd(self) -> int | None:
@@ -38,6 +58,9 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """May return more than asked for: whoever asks takes any number."""
+        if self._come:
+            data, self._come = self._come, b""
+            return data
         async with _reading(timeout):
             return await self._receive(max(READ, max_bytes))
 
@@ -47,6 +70,11 @@ class Stream(httpcore.AsyncNetworkStream):
             return await self._receive_into(room)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        gone = min(self._sent, len(buffer))
+        self._sent -= gone
+        if gone == len(buffer):
+            return
+        buffer = buffer[gone:]
         try:
             async with asyncio.timeout(timeout):
                 await self._send(buffer)
@@ -80,13 +108,10 @@ class Stream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         if info != "is_readable":
             return None  # asked for to see whether HTTP/2 was agreed on: it is never offered
-        # One that was torn must not be taken for idle.
-        return self._socket.fileno() < 0 or self._is_readable()
+        return self.readable()
 
     def _is_readable(self) -> bool:
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(self._look.poll(0))
 
     async def _receive(self, count: int) -> bytes:
         """OSError."""

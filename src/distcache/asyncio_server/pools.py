@@ -22,11 +22,13 @@ async def send(loan: Loan, sent: HttpRequest, timeouts: UpstreamTimeouts) -> htt
     """Up to the answer's head, for which the caller's patience counts. Raises httpcore's errors."""
     request = http_request(sent, timeouts, socks=loan.pool.socks)
     try:
-        return await loan.connection.handle_async_request(request)
+        response = await loan.connection.handle_async_request(request)
     except BaseException:
         # Perhaps between connecting and sending, or with a tunnel that was opened in vain.
         await run_through(loan.connection.aclose())
         raise
+    loan.answered(response.extensions["network_stream"])
+    return response
 
 
 class Pools:
@@ -34,19 +36,22 @@ class Pools:
 
     def __init__(self, executor: Executor, poller: Poller) -> None:
         self._executor = executor
-        self._shelf = Shelf(lambda reach: Backend(poller, reach))
+        self.shelf = Shelf(lambda reach: Backend(poller, reach))
 
     @asynccontextmanager
-    async def to(self, site: UpstreamSite, url: Url) -> AsyncIterator[Loan]:
-        """The connection for one request, until its answer is done with."""
+    async def to(
+        self, site: UpstreamSite, url: Url, loan: Loan | None = None
+    ) -> AsyncIterator[Loan]:
+        """The connection for one request, until its answer is done with; `loan`: that it has
+        already."""
         trust = Trust()
-        if not self._shelf.usable(site, url.scheme):
+        if loan is None and not self.shelf.usable(site, url.scheme):
             trust = await in_thread(self._executor, lambda: load_trust(site, url.scheme))
-        loan = self._shelf.take(site, url, trust)
+        loan = loan or self.shelf.take(site, url, trust)
         try:
             yield loan
         finally:
-            await _close(self._shelf.give_back(loan))
+            await _close(self.shelf.give_back(loan))
 
     async def warm_up(self) -> None:
         """What httpcore's first use loads takes a tenth of a second: not while a client waits."""
@@ -55,11 +60,11 @@ class Pools:
 
     def renew(self) -> None:
         """See `Shelf.renew`."""
-        self._shelf.renew()
+        self.shelf.renew()
 
     async def aclose(self) -> None:
         """When nobody uses any."""
-        await _close(self._shelf.clear())
+        await _close(self.shelf.clear())
 
 
 class Body(BodyReader):

@@ -5,9 +5,11 @@ wrong moment leaves its connection open. So whatever fails before the answer's h
 connection.
 """
 
+import math
 import ssl
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import httpcore
 from attrs import define, field, frozen
@@ -104,16 +106,51 @@ class Pool:
 
     connect: Callable[[httpcore.Origin], Connection]
     socks: bool = False
+    direct: bool = False
+    """It speaks plain HTTP with upstream itself."""
     retired: bool = False
-    idle: list[Connection] = field(factory=list, init=False)
+    idle: list["Loan"] = field(factory=list, init=False)
 
 
-@frozen(eq=False)
+class Bare(Protocol):
+    """An adapter's own stream, without TLS."""
+
+    @property
+    def fd(self) -> int:
+        """Of its socket, which is non-blocking."""
+
+    def readable(self) -> bool:
+        """Something has come, or it has ended."""
+
+    def resume(self, sent: int, data: bytes) -> None:
+        """So many bytes of what is written next have gone out already, and this has come."""
+
+    def tear(self) -> None:
+        """Close it at once. Nobody waits for it."""
+
+
+@define(eq=False)
 class Loan:
-    """A connection that nobody else uses meanwhile."""
+    """A connection that nobody else uses meanwhile. `bare`: of a plain one that has answered."""
 
     connection: Connection
     pool: Pool
+    origin: tuple[str, str, int]
+    bare: Bare | None = None
+    until: float = math.inf
+    """When it will have been idle for too long, by time.monotonic."""
+
+    def answered(self, stream: Any) -> None:
+        """By httpcore, over this stream."""
+        if self.pool.direct and hasattr(stream, "resume"):
+            self.bare = stream
+
+    @property
+    def spent(self) -> bool:
+        """Idle, and of no more use."""
+        if time.monotonic() > self.until:
+            return True
+        return self.connection.has_expired() if self.bare is None else self.bare.readable()
 
 
 class Shelf:
@@ -138,37 +175,61 @@ class Shelf:
         key = (site, url.scheme)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = self._pool(site, trust)
-        origin = _url(url).origin
+            pool = self._pools[key] = self._pool(site, url.scheme, trust)
         for place in range(len(pool.idle) - 1, -1, -1):
-            if pool.idle[place].can_handle_request(origin):
-                connection = pool.idle.pop(place)
-                if not connection.has_expired():
-                    return Loan(connection, pool)
-                self._spent.append(connection)
-        connection = pool.connect(origin)
+            if pool.idle[place].origin == url.origin:
+                loan = pool.idle.pop(place)
+                if not loan.spent:
+                    return loan
+                self._drop(loan)
+        connection = pool.connect(_url(url).origin)
         alone(connection)
-        return Loan(connection, pool)
+        return Loan(connection, pool, url.origin)
+
+    def bare(self, site: UpstreamSite, url: Url) -> tuple[Loan, Bare] | None:
+        """As `take`, if the last used one leads there and is bare."""
+        pool = self._pools.get((site, url.scheme))
+        if pool is None or not pool.idle:
+            return None
+        loan = pool.idle[-1]
+        bare = loan.bare
+        if bare is None or loan.origin != url.origin or loan.spent:
+            return None
+        pool.idle.pop()
+        return loan, bare
 
     def give_back(self, loan: Loan) -> list[Connection]:
         """Nobody uses it any more. What is to be closed now."""
-        pool, connection = loan.pool, loan.connection
-        if connection.is_idle() and not pool.retired:
-            alone(connection)  # what it is made of has come since
-            pool.idle.append(connection)
-            # Those first in the list have been idle for the longest time.
-            while len(pool.idle) > KEPT or (pool.idle and pool.idle[0].has_expired()):
-                self._spent.append(pool.idle.pop(0))
+        connection = loan.connection
+        if connection.is_idle() and not loan.pool.retired:
+            if loan.until == math.inf:
+                alone(connection)  # what it is made of has come since
+            self.keep(loan)
         elif not connection.is_closed():
             self._spent.append(connection)
         spent, self._spent = self._spent, []
         return spent
 
+    def keep(self, loan: Loan) -> None:
+        """It is idle, and nobody uses it any more."""
+        pool = loan.pool
+        loan.until = time.monotonic() + KEPT_FOR
+        pool.idle.append(loan)
+        # Those first in the list have been idle for the longest time.
+        while pool.idle and (len(pool.idle) > KEPT or pool.retired or pool.idle[0].spent):
+            self._drop(pool.idle.pop(0))
+
+    def _drop(self, loan: Loan) -> None:
+        if loan.bare is not None:
+            loan.bare.tear()
+        else:
+            self._spent.append(loan.connection)
+
     def renew(self) -> None:
         """From now on connections are new, and certificates as they are in their files."""
         for pool in self._pools.values():
             pool.retired = True
-            self._spent += pool.idle
+            self._spent += [loan.connection for loan in pool.idle]
         self._pools.clear()
 
     def clear(self) -> list[Connection]:
@@ -177,16 +238,16 @@ class Shelf:
         spent, self._spent = self._spent, []
         return spent
 
-    def _pool(self, site: UpstreamSite, trust: Trust) -> Pool:
+    def _pool(self, site: UpstreamSite, scheme: str, trust: Trust) -> Pool:
         # Of httpcore's pool only that it knows the ways through proxies.
         maker = httpcore.AsyncConnectionPool(
             ssl_context=trust.upstream,
             proxy=_proxy(site, trust),
-            keepalive_expiry=KEPT_FOR,
             network_backend=self._backend(reach_of(site)),
         )
         socks = site.proxy is not None and site.proxy.url.startswith("socks5:")
-        return Pool(maker.create_connection, socks)
+        direct = site.proxy is None and scheme == "http"
+        return Pool(maker.create_connection, socks, direct)
 
 
 def _url(url: Url) -> httpcore.URL:

@@ -21,6 +21,7 @@ from ..core.events import (
     StoreFault,
     TokenGranted,
     TokenRefused,
+    UpstreamHead,
 )
 from ..core.oci import Content, Digest, Document, TagRef, TagsRef
 from ..core.pull import Ping
@@ -31,6 +32,7 @@ from ..wire.headers import Headers, values
 from ..wire.oci_json import parse_listing, parse_manifest
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
+from ..wire.whole import Whole
 from .exchange import Exchange
 from .sources import OpenSpool
 from .tracing import TraceSpan, end_fetch
@@ -146,9 +148,24 @@ class Transfer:
 
     def head(self, status: int, headers: Headers) -> bool:
         """Upstream's head. True: its body is to be taken in."""
+        head = upstream.head(self.site, self.sent, status, headers, self._now())
+        return self._take_head(status, headers, head)
+
+    def whole(self, answer: Whole) -> None:
+        """All of upstream's answer, which is little and not for a file: it is over by that."""
+        head = answer.head(self.site, self.sent, self._now())
+        if self._take_head(answer.status, answer.headers, head):
+            if answer.body:
+                self.spooled(self.take((answer.body,)))
+            self.end(self.conclude())
+        elif not self.cancelled:
+            self.end(self.conclude())
+        else:
+            self.fail(Cause.CANCELLED)
+
+    def _take_head(self, status: int, headers: Headers, head: UpstreamHead) -> bool:
         self._headers = headers
         self.result, self.waited = str(status), perf_counter() - self.begun
-        head = upstream.head(self.site, self.sent, status, headers, self._now())
         self._at = head.start
         if isinstance(self._asked.resource, TagsRef) and self.spool and self.spool.body:
             # A page goes on where the one before it ended; until the last one is in, it is

@@ -12,24 +12,49 @@ import trio
 
 from ..core.events import Cause
 from ..driver import TOKEN_LIMIT, TokenCall, Transfer
+from ..driver.errands import Errand, Errands
 from ..driver.http import WRITERS, failure_cause
 from ..driver.intake import Intake
 from ..driver.pump import PUMPS, Pump, Pumps
+from .poller import Poller
 from .pools import Body, Pools, send
 
 
 class Fetcher:
     """Made by `open_fetcher`."""
 
-    def __init__(self, nursery: trio.Nursery, pools: Pools) -> None:
+    def __init__(self, nursery: trio.Nursery, pools: Pools, poller: Poller) -> None:
         self._nursery = nursery
         self._pools = pools
         self._writers = trio.CapacityLimiter(WRITERS)
         self._pumps = Pumps(trio.lowlevel.current_trio_token().run_sync_soon)
         self._pumping = trio.CapacityLimiter(PUMPS)
+        self._alarm = trio.CancelScope()
+        self._errands = Errands(pools.shelf, poller, self, trio.current_time)
 
     def start_fetch(self, transfer: Transfer) -> None:
-        self._nursery.start_soon(self._run_fetch, transfer)
+        if not self._errands.begin(transfer):
+            self._nursery.start_soon(self._run_fetch, transfer)
+
+    def go_on(self, errand: Errand) -> None:
+        """For errands."""
+        self._nursery.start_soon(self._run_fetch, errand.transfer, errand)
+
+    def alarm(self, at: float) -> None:
+        """For errands."""
+        self._alarm.deadline = at
+
+    async def expire(self) -> None:
+        """Until cancelled: those errands whose time is over."""
+        while True:
+            with self._alarm:
+                await trio.sleep_forever()
+            self._alarm = trio.CancelScope()
+            self._errands.expire()
+
+    def close(self) -> None:
+        """No errand begins any more, and those that have begun end."""
+        self._errands.close()
 
     def renew(self) -> None:
         self._pools.renew()
@@ -37,9 +62,9 @@ class Fetcher:
     def start_token(self, call: TokenCall) -> None:
         self._nursery.start_soon(self._run_token, call)
 
-    async def _run_fetch(self, transfer: Transfer) -> None:
+    async def _run_fetch(self, transfer: Transfer, errand: Errand | None = None) -> None:
         try:
-            await self._fetch(transfer)
+            await self._fetch(transfer, errand)
         except Exception as error:
             transfer.fail(failure_cause(error))
         finally:
@@ -56,11 +81,13 @@ class Fetcher:
         finally:
             call.fail(Cause.CANCELLED)
 
-    async def _fetch(self, transfer: Transfer) -> None:
-        async with self._pools.to(transfer.way, transfer.sent.url) as loan:
-            with trio.CancelScope(
-                deadline=trio.current_time() + transfer.timeouts.headers
-            ) as scope:
+    async def _fetch(self, transfer: Transfer, errand: Errand | None) -> None:
+        now, patience = trio.current_time(), float(transfer.timeouts.headers)
+        lent = None if errand is None else errand.loan
+        if errand is not None:
+            patience = errand.resume(now)
+        async with self._pools.to(transfer.way, transfer.sent.url, lent) as loan:
+            with trio.CancelScope(deadline=now + patience) as scope:
                 transfer.stop = scope.cancel
                 if transfer.cancelled:
                     scope.cancel()
@@ -112,14 +139,19 @@ class Fetcher:
 async def open_fetcher() -> AsyncIterator[Fetcher]:
     """Leaving the block cancels all requests, those that are started on the way out too, waits
     for them and closes the connections."""
-    pools = Pools()
+    pools, poller = Pools(), Poller()
     try:
         async with trio.open_nursery() as nursery:
+            fetcher = Fetcher(nursery, pools, poller)
+            nursery.start_soon(poller.run)
+            nursery.start_soon(fetcher.expire)
             try:
-                yield Fetcher(nursery, pools)
+                yield fetcher
             finally:
+                fetcher.close()
                 nursery.cancel_scope.cancel()
     finally:
+        poller.close()
         await pools.aclose()
 
 

@@ -5,6 +5,7 @@ handshake is cancelled, and streams that can be torn (httpcore's generators are 
 by a read that fails; left half-way they would be finalized at some other time).
 """
 
+import select
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,27 @@ from ..driver.reach import Reach
 class Stream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: trio.SocketStream | trio.SSLStream[Any]) -> None:
         self._stream = stream
+        self._socket = _socket_of(stream)
+        self._look = select.poll()
+        self._look.register(self._socket.fileno(), select.POLLIN)
+        self._sent = 0
+        self._come = b""
+
+    @property
+    def fd(self) -> int:
+        return self._socket.fileno()
+
+    def readable(self) -> bool:
+        """One that was torn must not be taken for idle."""
+        return self._socket.fileno() < 0 or bool(self._look.poll(0))
+
+    def resume(self, sent: int, data: bytes) -> None:
+        """So many bytes of what is written next have gone out already, and this has come."""
+        self._sent, self._come = sent, data
+
+    def tear(self) -> None:
+        """Close it at once. Nobody waits for it."""
+        self._socket.close()
 
     @property
     def fd(self) -> int | None:
@@ -29,6 +51,9 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """May return more than asked for: whoever asks takes any number."""
+        if self._come:
+            data, self._come = self._come, b""
+            return data
         with _reading(timeout):
             return bytes(await self._stream.receive_some(max(READ, max_bytes)))
 
@@ -42,6 +67,11 @@ class Stream(httpcore.AsyncNetworkStream):
             return len(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        gone = min(self._sent, len(buffer))
+        self._sent -= gone
+        if gone == len(buffer):
+            return
+        buffer = buffer[gone:]
         try:
             with trio.fail_after(_bound(timeout)):
                 await self._stream.send_all(buffer)
@@ -78,14 +108,9 @@ class Stream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         if info != "is_readable":
             return None  # asked for to see whether HTTP/2 was agreed on: it is never offered
-        stream = self._stream
-        while isinstance(stream, trio.SSLStream):
-            # trio decrypts no more than it is asked for, and does not say what is left.
-            if stream._incoming.pending or stream.pending():
-                return True
-            stream = stream.transport_stream
-        # One that was torn must not be taken for idle.
-        return stream.socket.fileno() < 0 or stream.socket.is_readable()
+        if isinstance(self._stream, trio.SSLStream) and _left_over(self._stream):
+            return True
+        return self.readable()
 
 
 class Backend(httpcore.AsyncNetworkBackend):
@@ -122,6 +147,19 @@ class Backend(httpcore.AsyncNetworkBackend):
         found = await trio.socket.getaddrinfo(reach.home, None)
         if not reach.permits(address, (str(one[4][0]) for one in found)):
             raise reach.refuse(host, address)
+
+
+def _socket_of(stream: trio.SocketStream | trio.SSLStream[Any]) -> trio.socket.SocketType:
+    while isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    return stream.socket
+
+
+def _left_over(stream: trio.SSLStream[Any]) -> bool:
+    """trio decrypts no more than it is asked for, and does not say what is left."""
+    inner = stream.transport_stream
+    below = isinstance(inner, trio.SSLStream) and _left_over(inner)
+    return bool(stream._incoming.pending or stream.pending() or below)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ class ForwardProxy:
     login: Credentials | None = None
 
 
-@frozen
+@frozen(cache_hash=True)
 class UpstreamSite:
     """`key` is the registry host that image references name. `url.target` is the path prefix
     before `/v2/`. `aliases` are further values of `?ns=` that mean this upstream, `hosts` the
