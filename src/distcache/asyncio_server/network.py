@@ -35,10 +35,6 @@ class Stream(httpcore.AsyncNetworkStream):
         self._sent = 0
         self._come = b""
 
-    @property
-    def fd(self) -> int:
-        return self._socket.fileno()
-
     def readable(self) -> bool:
         """One that was torn must not be taken for idle."""
         return self._socket.fileno() < 0 or self._is_readable()

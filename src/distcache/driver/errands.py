@@ -89,6 +89,7 @@ class Errands:
             return False
         loan, bare = found
         request, fd = whole.request(sent), bare.fd
+        assert fd is not None
         try:
             count = os.write(fd, request)
         except OSError:

@@ -116,8 +116,8 @@ class Bare(Protocol):
     """An adapter's own stream, without TLS."""
 
     @property
-    def fd(self) -> int:
-        """Of its socket, which is non-blocking."""
+    def fd(self) -> int | None:
+        """Of its socket, which is non-blocking; never None without TLS."""
 
     def readable(self) -> bool:
         """Something has come, or it has ended."""

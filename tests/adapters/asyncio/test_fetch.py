@@ -18,10 +18,12 @@ from distcache.core.effects import Medium, Spool, UpstreamRequest
 from distcache.core.oci import Content, Digest, Kind, Repository
 from distcache.core.pull import Method
 from distcache.driver import Clock, Driver, TokenCall, Transfer, Upstreams
+from distcache.settings import Seconds, UpstreamTimeouts
 from distcache.store import open_store
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
 from tests.adapters import scripted as up
+from tests.adapters.answers import NAMES, answers
 from tests.adapters.fake_core import FakeCore, FakeShell
 from tests.adapters.harness import nothing_left
 
@@ -134,13 +136,17 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(tmp_path: Path, port: int | None = None) -> AsyncIterator[Rig]:
+async def rig(
+    tmp_path: Path,
+    port: int | None = None,
+    timeouts: UpstreamTimeouts = UpstreamTimeouts(),  # noqa: B008 - frozen
+) -> AsyncIterator[Rig]:
     store = open_store(tmp_path / "store")
     core, shell, poller = FakeCore(), Shell(), Poller()
     with up.scripted() as upstream:
         site = UpstreamSite("up", Url("http", "127.0.0.1", port or upstream.port))
         clock = Clock(asyncio.get_running_loop().time)
-        driver = Driver(core, store, Upstreams({"up": site}, {}), clock, shell)
+        driver = Driver(core, store, Upstreams({"up": site}, {}, common=timeouts), clock, shell)
         async with open_fetcher(poller) as shell.fetcher:
             yield Rig(upstream, core, driver)
     driver.close()
@@ -174,6 +180,57 @@ def test_a_fetch_cancelled_at_any_step_ends_once_and_harms_no_other(
                 assert await r.ended(r.fetch(medium)) == ev.FetchEnded(r._number, NAME)
                 assert len(r.ends(number)) == 1
             assert cancelled
+
+    with nothing_left():
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_question_on_a_kept_connection_is_answered_as_on_a_new_one(
+    tmp_path: Path, name: str, method: str
+) -> None:
+    async def told(path: Path, *, kept: bool) -> list[ev.Event]:
+        async with rig(path) as r:
+            data = answers(method)[name]
+            r.up.on(PATH, *[up.status(200)] * kept, up.raw(data) if data else up.cut)
+            for number in range(1 - kept, 2):
+                spool = None if method == "HEAD" else Spool(number, Medium.MEMORY, limit=9999)
+                r.want(fx.Fetch(number, evolve(REQUEST, method=Method(method)), spool))
+                await r.ended(number)
+                await r.quiet()
+            assert r.up.connections == 1
+            return [e for e in r.core.events if getattr(e, "fetch", None) == 1]
+
+    async def main() -> None:
+        kept = await told(tmp_path / "kept", kept=True)
+        assert kept == await told(tmp_path / "new", kept=False)
+
+    with nothing_left():
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("by", ["cancel", "timeout", "end"])
+def test_a_question_on_a_kept_connection_ends_once_without_an_answer(
+    tmp_path: Path, by: str
+) -> None:
+    async def main() -> None:
+        patience = Seconds(0.3 if by == "timeout" else 20)
+        async with rig(tmp_path, timeouts=UpstreamTimeouts(headers=patience)) as r:
+            r.up.on(PATH, up.status(200), up.hang)
+            ask = evolve(REQUEST, method=Method.HEAD)
+            r.want(fx.Fetch(1, ask, None))
+            await r.ended(1)
+            await r.quiet()
+            r.want(fx.Fetch(2, ask, None))
+            await r.until(lambda: len(r.up.asked) == 2)
+            if by == "cancel":
+                r.want(fx.CancelFetch(2))
+            if by != "end":
+                await r.ended(2)
+            assert len(asyncio.all_tasks()) == 1
+        cause = ev.Cause.TIMEOUT if by == "timeout" else ev.Cause.CANCELLED
+        assert r.ends(2) == [ev.FetchFailed(2, cause)]
 
     with nothing_left():
         asyncio.run(main())

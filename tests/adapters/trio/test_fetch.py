@@ -15,11 +15,13 @@ from distcache.core.effects import Medium, Spool, UpstreamRequest
 from distcache.core.oci import Content, Digest, Kind, Repository
 from distcache.core.pull import ByDigest, Method, Pull, Span
 from distcache.driver import Clock, Driver, TokenCall, Transfer, Upstreams
+from distcache.settings import Seconds, UpstreamTimeouts
 from distcache.store import open_store
 from distcache.trio_server.fetch import Fetcher, open_fetcher
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
 from tests.adapters import fake_upstream as fake
+from tests.adapters.answers import NAMES, answers
 from tests.adapters.fake_core import FakeCore, FakeShell
 from tests.adapters.fake_upstream import Upstream, upstream
 
@@ -105,13 +107,16 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+async def rig(
+    tmp_path: Path,
+    timeouts: UpstreamTimeouts = UpstreamTimeouts(),  # noqa: B008 - frozen
+) -> AsyncIterator[Rig]:
     store = open_store(tmp_path / "store")
     core, shell = FakeCore(), Shell()
     async with upstream() as up:
         site = UpstreamSite("up", Url("http", "127.0.0.1", up.port))
         clock = Clock(trio.current_time)
-        driver = Driver(core, store, Upstreams({"up": site}, {}), clock, shell)
+        driver = Driver(core, store, Upstreams({"up": site}, {}, common=timeouts), clock, shell)
         async with open_fetcher() as shell.fetcher:
             yield Rig(up, core, driver)
     driver.close()
@@ -206,6 +211,48 @@ async def test_a_server_that_ends_while_a_large_body_comes_ends_it_once(
             await trio.sleep(0)
         trio.lowlevel.remove_instrument(stepper)
     assert len(r.ends(number)) == 1
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_question_on_a_kept_connection_is_answered_as_on_a_new_one(
+    tmp_path: Path, name: str, method: str
+) -> None:
+    async def told(path: Path, *, kept: bool) -> list[ev.Event]:
+        async with rig(path) as r:
+            data = answers(method)[name]
+            r.up.on(PATH, *[fake.status(200)] * kept, fake.raw(data) if data else fake.cut)
+            for number in range(1 - kept, 2):
+                spool = None if method == "HEAD" else Spool(number, Medium.MEMORY, limit=9999)
+                r.want(fx.Fetch(number, evolve(REQUEST, method=Method(method)), spool))
+                await r.ended(number)
+                await trio.testing.wait_all_tasks_blocked()
+            assert r.up.connections == 1
+            return [e for e in r.core.events if getattr(e, "fetch", None) == 1]
+
+    kept = await told(tmp_path / "kept", kept=True)
+    assert kept == await told(tmp_path / "new", kept=False)
+
+
+@pytest.mark.parametrize("by", ["cancel", "timeout", "end"])
+async def test_a_question_on_a_kept_connection_ends_once_without_an_answer(
+    tmp_path: Path, by: str
+) -> None:
+    async with rig(
+        tmp_path, UpstreamTimeouts(headers=Seconds(0.3 if by == "timeout" else 20))
+    ) as r:
+        r.up.on(PATH, fake.status(200), fake.hang)
+        ask = evolve(REQUEST, method=Method.HEAD)
+        r.want(fx.Fetch(1, ask, None))
+        await r.ended(1)
+        await trio.testing.wait_all_tasks_blocked()
+        r.want(fx.Fetch(2, ask, None))
+        if by == "cancel":
+            r.want(fx.CancelFetch(2))
+        if by != "end":
+            await r.ended(2)
+    cause = ev.Cause.TIMEOUT if by == "timeout" else ev.Cause.CANCELLED
+    assert r.ends(2) == [ev.FetchFailed(2, cause)]
 
 
 async def test_requests_one_after_the_other_use_one_connection(tmp_path: Path) -> None:
