@@ -1,5 +1,7 @@
 """What is told of a whole answer is what h11 tells of it on the connection itself."""
 
+from typing import Any
+
 import h11
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,7 +58,7 @@ def by_h11(method: str, data: bytes) -> tuple[int, list[tuple[bytes, bytes]], by
         connection.send(h11.Request(method=asked, target="/", headers=[("Host", "h")]))
         connection.send(h11.EndOfMessage())
         connection.receive_data(came)
-        events = []
+        events: list[Any] = []
         try:
             while not events or type(events[-1]) not in (h11.EndOfMessage, type):
                 events.append(connection.next_event())
