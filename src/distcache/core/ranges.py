@@ -14,6 +14,9 @@ from .pull import RangeSpec, Span
 MAX_OFFSET = 1 << 62
 """Offsets beyond it are taken as this one: no content is as long, and numbers stay small."""
 
+_COMMON = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
+"""What clients that read in parts send; no number of so many digits is beyond MAX_OFFSET."""
+
 _SPEC = re.compile(r"(\d{0,40})-(\d{0,40})")
 
 
@@ -28,6 +31,10 @@ UNSATISFIABLE = Unsatisfiable.UNSATISFIABLE
 
 def parse(header: str) -> tuple[RangeSpec, ...]:
     """The specs of a Range header's value; empty when it is to be ignored."""
+    common = _COMMON.fullmatch(header)
+    if common is not None:
+        first, last = int(common[1]), int(common[2])
+        return () if last < first else (RangeSpec(first, last),)
     unit, equals, rest = header.partition("=")
     if not equals or unit.strip(" \t").lower() != "bytes":
         return ()

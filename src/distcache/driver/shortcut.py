@@ -79,11 +79,13 @@ class Given:
 
 @define(eq=False)
 class Ready:
-    """What is known of one head. With this `gate` nobody has to be judged again."""
+    """What is known of one head. With this `gate` nobody has to be judged again. `ranged`: it has
+    a Range that is not the only one, or not spelt as most are."""
 
     reading: Reading
     router: Routes
     pull: Pull
+    ranged: bool
     gate: Gate | None = None
     who: str | None = None
     given: Given | None = None
@@ -147,7 +149,8 @@ class Shortcut:
         # Through whom it came is for upstream to hear.
         if reading.circle or reading.via or not isinstance(reading.routed, Pull):
             return None
-        ready = Ready(reading, service.router, reading.routed)
+        ranged = any(name == b"range" for name, _ in request.headers)
+        ready = Ready(reading, service.router, reading.routed, ranged)
         self._known.put(id(request), ready)
         return ready
 

@@ -152,8 +152,6 @@ class Streaming:
 def _of_part(ready: Ready, part: bytes) -> Pull | None:
     """None: it is not this Range that counts."""
     pull = ready.pull
-    if pull.method is not Method.GET or any(
-        n == b"range" for n, _ in ready.reading.request.headers
-    ):
+    if ready.ranged or pull.method is not Method.GET:
         return None
     return evolve(pull, ranges=ranges.parse(part.decode()))
