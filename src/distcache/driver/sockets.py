@@ -12,7 +12,7 @@ import struct
 from contextlib import suppress
 from enum import Enum
 
-from .steps import Parts
+from .steps import Parts, SendFile
 
 READ = 64 * 1024
 """Bytes of one read: a whole header at its largest."""
@@ -114,6 +114,19 @@ def send_parts(sock: socket.socket, parts: Parts) -> bytes | memoryview:
     if count < len(head):
         return head[count:] + body
     return memoryview(body)[count - len(head) :]
+
+
+def begin_file(sock: socket.socket, file: SendFile) -> bool:
+    """As much of it as goes at once, the first piece at most; `file` becomes what is left. True:
+    nothing. Over TLS all is left. GoneError, SourceError."""
+    if _secured(sock):
+        return False
+    if file.before:
+        file.before = file.before[send(sock, file.before, more=True) :]
+    if file.before:
+        return False
+    file.start += send_file(sock, file.fd, file.start, file.stop)
+    return file.start == file.stop
 
 
 def send_file(sock: socket.socket, fd: int, start: int, stop: int) -> int:

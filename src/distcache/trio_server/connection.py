@@ -104,12 +104,21 @@ class Connection:
                 dialogue.receive(data)
                 return b""
             if isinstance(answer, SendFile):
-                return answer
-            rest = transport.begin(answer)
-            if rest or self._service.draining:
+                if not self._begin_file(answer):
+                    return answer
+            elif rest := transport.begin(answer):
                 return bytes(rest)
-            dialogue.step()
+            if self._service.draining or dialogue.step() is not Pause.BYTES:
+                return b""
             await transport.readable()
+
+    def _begin_file(self, file: SendFile) -> bool:
+        """Whether nothing is left to send. GoneError."""
+        try:
+            return self._transport.begin_file(file)
+        except SourceError as error:
+            self._dialogue.lost(error)
+            return True
 
     async def _wait(self) -> None:
         with trio.CancelScope() as self._waiting:

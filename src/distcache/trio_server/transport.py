@@ -6,7 +6,7 @@ import ssl
 import trio
 
 from ..access import subject
-from ..driver import Parts, sockets
+from ..driver import Parts, SendFile, sockets
 from ..driver.sockets import GoneError, Want
 
 
@@ -49,6 +49,10 @@ class Transport:
             return sockets.send_parts(self._socket, data)
         count = sockets.send(self._socket, data)
         return b"" if count == len(data) else memoryview(data)[count:]
+
+    def begin_file(self, file: SendFile) -> bool:
+        """See `sockets.begin_file`."""
+        return sockets.begin_file(self._socket, file)
 
     async def write(self, data: bytes | memoryview, *, more: bool = False) -> None:
         """All of it. `more` follows at once: they may leave together. GoneError."""
