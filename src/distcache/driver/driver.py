@@ -145,9 +145,12 @@ class Driver:
     def begin(self, pull: Pull) -> tuple[int, Hit] | None:
         """A client asks for what is a hit: its number, with which BodySent, ClientClosed or `lost`
         is to be told. None: nothing has happened."""
-        self._number += 1
-        hit = self._core.begin(self._number, pull, self.clock.now())
-        return None if hit is None else (self._number, hit)
+        number = self._number + 1
+        hit = self._core.begin(number, pull, self.clock.now())
+        if hit is None:
+            return None
+        self._number = number
+        return number, hit
 
     def sent(self, exchange: Exchange, sending: Send) -> None:
         """It is out, and released."""
