@@ -220,6 +220,41 @@ def test_what_has_come_into_the_store_is_not_waited_for_elsewhere(item: Any) -> 
     assert unrelated.head is None
 
 
+@pytest.mark.parametrize("length", [None, SIZE])
+@pytest.mark.parametrize("rests_first", [True, False])
+def test_nor_by_who_has_the_head_and_no_byte_yet(length: int | None, rests_first: bool) -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.fails(Cause.STORE)
+    s.fetch.answers(200, length=length)
+    past = s.fetch
+    if rests_first:
+        past.fails()
+    s.get(BLOB)
+    s.fetches[-1].delivers(LAYER)
+    s.stores()
+    if not rests_first:
+        past.fails()
+    assert client.source == Stored(LAYER.digest)
+    client.takes_all()
+    assert client.end == "finished"
+    assert not s.fetches
+
+
+def test_but_by_who_was_promised_another_length() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.fails(Cause.STORE)
+    s.fetch.answers(200, length=SIZE + 1)
+    s.fetch.fails()
+    s.get(BLOB)
+    s.fetch.delivers(LAYER)
+    s.stores()
+    assert client.turn is None
+    s.passes(2.0)
+    assert s.fetch.request.resource == BLOB.content
+
+
 def test_who_was_sent_something_goes_on_past_the_store() -> None:
     s = scenario()
     client = s.get(BLOB)

@@ -174,6 +174,9 @@ MUTANTS: dict[str, Mutant] = {
     "who rests past a failing store is not told what came": (
         exchanges, "spare", _silent,
         Bound(("old-client",), kinds=("full", "broken"), faults=2, wakes=0, chunked=True)),
+    "who has no more than a head past a failing store is not told": (
+        exchanges, "_as_promised", lambda *_: False,
+        Bound(("blob",), kinds=("full", "cut"), faults=2, wakes=0)),
     "a window goes on after whatever was sent": (
         arrivals, "Spool", lambda *parts, after=None: Spool(*parts),
         Bound(("blob",), kinds=("corrupt", "fault"), faults=2, starts=1, wakes=0)),

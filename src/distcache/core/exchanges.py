@@ -150,7 +150,8 @@ def release(state: State, number: int, now: Time) -> None:
 
 def spare(state: State, content: Content) -> None:
     """It is in the store now: who waits for the next try of a transfer past the store, and has
-    been sent nothing, need not any more."""
+    been sent no byte of the content, need not any more. Bytes of a transfer that was never right
+    may be wrong: who has some goes on from the same transfer, whose digest tells in the end."""
     resting = [k for k, fill in state.fills.items() if fill.state is fills.FillState.BACKOFF]
     for key in resting:
         if not isinstance(key, Relay) or key.content != content:
@@ -159,6 +160,10 @@ def spare(state: State, content: Content) -> None:
         if x.state is ExchangeState.WAITING:
             fills.drop(state, key)
             state.exchanges[key.exchange] = evolve(x, on=None, fwd=Fwd.URI_MISS)
+            state.wake((key.exchange,), Look())
+        elif x.pos == x.first and _as_promised(state, state.fills[key].size, content):
+            fills.drop(state, key)
+            publish(state, key.exchange, content.digest)
             state.wake((key.exchange,), Look())
 
 
@@ -202,6 +207,11 @@ def _let_go(state: State, number: int, x: Exchange, now: Time) -> None:
         case _:
             if x.on in state.tags:
                 checks.leave(state, x.on, number)
+
+
+def _as_promised(state: State, size: int | None, content: Content) -> bool:
+    """Whether what is stored is as long as upstream said, if it did, when the head went out."""
+    return size is None or size == state.blobs[content.digest].size
 
 
 def _source(state: State, x: Exchange) -> tuple[Source | None, int, int | None]:
