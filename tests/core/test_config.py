@@ -42,3 +42,36 @@ def test_policies_are_values() -> None:
     with pytest.raises(FrozenInstanceError):
         Config({}).ttl = None  # type: ignore[misc]
     assert Config({"a": Upstream()}) != Config({"a": Upstream(basic=True)})
+
+
+def test_every_other_bound_is_what_is_said_of_it() -> None:
+    assert Limits() == Limits(
+        answer=28.0,
+        attempts=5,
+        first_attempts=3,
+        backoff=0.5,
+        backoff_max=8.0,
+        challenges=2,
+        schemes=10_000,
+        questions=10_000,
+        seen=200_000,
+        redirects=5,
+        token_margin=5.0,
+        linger=10.0,
+        used_resolution=60.0,
+        authority=300.0,
+        authorities=10_000,
+        greeting=HOUR,
+        quota_low=0.1,
+        quota_stretch=300.0,
+        limited=300.0,
+        mirror_rest=10.0,
+        mirror_rest_max=600.0,
+        delete_retry=60.0,
+        expiring=256,
+        manifest=4 << 20,
+        listing=32 << 20,
+        pages=1000,
+        redispatch=4,
+    )
+    assert Upstream() == Upstream(mirrors=0, immutable=(), cool_down=0.0, cool_down_except=())
