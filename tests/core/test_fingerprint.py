@@ -5,11 +5,12 @@ from collections.abc import Callable, Hashable
 import pytest
 
 from distcache.core import fingerprint
+from distcache.core.config import Limits
 from distcache.core.events import Cause, Challenge, PullRequested
 from distcache.core.fingerprint import Labels
 from distcache.core.inventory import SeenStored
-from distcache.core.oci import TagRef
-from distcache.core.pull import Method, Pull, RangeSpec
+from distcache.core.oci import Repository, TagRef
+from distcache.core.pull import ByDigest, Method, Ping, Pull, RangeSpec
 from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, START, blob, held, records
 from tests.core.scenario import Scenario, config, scenario
 
@@ -269,3 +270,98 @@ def test_every_state_is_told_apart_from_every_other(story: Callable[[Scenario], 
     for other in STORIES:
         if other is not story:
             assert told(other).cache.fingerprint(START) != mine, other.__name__
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_state_is_the_same_at_another_time(story: Callable[[Scenario], None]) -> None:
+    later = scenario(now=START + 100.25)
+    later.passes(50.5)
+    story(later)
+    assert later.cache.fingerprint(later.now) == told(story).cache.fingerprint(START)
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        a_tag_check,
+        a_gone_tag,
+        a_fill_that_waits,
+        a_fill_nobody_reads,
+        a_token_had,
+        a_token_refused,
+        a_failed_deletion,
+    ],
+)
+def test_how_long_ago_it_was_is_told_apart(story: Callable[[Scenario], None]) -> None:
+    s = told(story)
+    ages = [s.cache.fingerprint(s.now + age) for age in (0.0, 0.001, 1.0, 2.0, 3.0)]
+    assert len(set(ages)) == len(ages)
+    assert s.cache.fingerprint(s.now + 0.0001) == ages[0], "to the millisecond"
+
+
+@pytest.mark.parametrize("story", [a_tag_check, a_fill, a_probe, a_token_asked_for])
+def test_what_has_no_time_does_not_age(story: Callable[[Scenario], None]) -> None:
+    s = scenario(config(limits=Limits(linger=0.0)))
+    story(s)
+    s.passes(28.0)
+    for client in s.clients:
+        if not client.end:
+            client.leaves()
+    assert s.cache.fingerprint(s.now) == s.cache.fingerprint(s.now + 1.0)
+
+
+def test_whose_number_is_whose_is_told_apart() -> None:
+    """Two tags under check: which of them the client waits for, and which fetch is for which."""
+    marks = set()
+    for what in (LATEST, TagRef(APP, "v1")):
+        s = scenario()
+        for tag in (LATEST, TagRef(APP, "v1")):
+            s.handle(PullRequested(1 if tag == what else 2, Pull(Method.GET, tag)))
+        marks.add(s.cache.fingerprint(s.now))
+    assert len(marks) == 2
+
+
+@pytest.mark.parametrize("what", [LATEST, BLOB])
+@pytest.mark.parametrize("method", [Method.GET, Method.HEAD])
+def test_in_each_queue_only_the_places_count(what: TagRef | ByDigest, method: Method) -> None:
+    marks = []
+    for order in ((1, 2, 3), (3, 1, 2), (2, 3, 1)):
+        s = scenario()
+        for number in order:
+            s.cache.handle(PullRequested(number, Pull(method, what)), s.now)
+        marks.append(s.cache.fingerprint(s.now, dict.fromkeys(order, 0)))
+    assert marks[0] == marks[1] == marks[2]
+
+
+def test_among_those_who_wait_for_a_greeting_too() -> None:
+    marks = []
+    for order in ((1, 2, 3), (3, 1, 2)):
+        s = scenario()
+        for number in order:
+            s.cache.handle(
+                PullRequested(number, Pull(Method.GET, Ping(Repository(HUB, "")))), s.now
+            )
+        marks.append(s.cache.fingerprint(s.now, dict.fromkeys(order, 0)))
+    assert marks[0] == marks[1]
+
+
+def test_where_a_reader_is_in_a_fill_is_told_apart_from_who_it_is() -> None:
+    """One reader has been sent what is there, the other has not."""
+    marks = set()
+    for reader in (0, 1):
+        s = scenario()
+        s.get(BLOB)
+        s.get(BLOB)
+        s.fetch.offers(LAYER)
+        s.fetch.brings(10)
+        s.clients[reader].takes()
+        marks.add(s.cache.fingerprint(s.now))
+    assert len(marks) == 2
+
+
+def test_the_journal_is_to_be_written_again_or_not_and_nothing_else() -> None:
+    s = scenario(config(tag_ttl=1e9, ttl=None), held(IMAGE, tag=LATEST))
+    early = s.cache.fingerprint(START + 59.0)
+    assert early != s.cache.fingerprint(START + 58.0)
+    checked = [s.cache.fingerprint(START + 60.0 + age) for age in (0.0, 0.0)]
+    assert checked[0] == checked[1] != early

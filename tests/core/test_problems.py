@@ -124,9 +124,9 @@ def test_only_a_definite_answer_rules_out_an_older_one(
 
 
 def test_what_is_of_our_own_making_is_503() -> None:
-    assert (problems.OFFLINE.status, problems.OFFLINE.retry_after) == (503, None)
+    assert problems.OFFLINE == Problem(503, UNAVAILABLE, problems.OFFLINE.message)
     assert (problems.DRAINING.status, problems.DRAINING.code) == (503, UNAVAILABLE)
-    assert problems.DRAINING.retry_after
+    assert problems.DRAINING.retry_after == 5
     assert told(problems.NOT_ASKED) == problems.OFFLINE
 
 

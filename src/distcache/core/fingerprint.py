@@ -65,7 +65,7 @@ def fingerprint(
         view.tables(),
         view.uses(),
         view.deadlines(),
-        max(state.no_eviction_before - now, 0.0),
+        round(max(state.no_eviction_before - now, 0.0), 3),
         (state.draining, state.stored, state.doomed, len(state.tags_of), len(state.parents)),
         tuple(sorted(map(_number_of, state.pins))),
         view.seen(),
