@@ -124,7 +124,7 @@ def test_only_a_definite_answer_rules_out_an_older_one(
 
 
 def test_what_is_of_our_own_making_is_503() -> None:
-    assert problems.OFFLINE == Problem(503, UNAVAILABLE, problems.OFFLINE.message)
+    assert Problem(503, UNAVAILABLE, problems.OFFLINE.message) == problems.OFFLINE
     assert (problems.DRAINING.status, problems.DRAINING.code) == (503, UNAVAILABLE)
     assert problems.DRAINING.retry_after == 5
     assert told(problems.NOT_ASKED) == problems.OFFLINE
