@@ -7,7 +7,7 @@ import pytest
 from distcache.core.calls import TRANSITIONS, CallInput, CallState
 from distcache.core.config import Config, Limits, Upstream
 from distcache.core.effects import CancelFetch, Forwarded
-from distcache.core.events import Cause, Challenge, Location, Secret
+from distcache.core.events import Cause, Challenge, Location, Quota, Secret
 from distcache.core.inventory import TagStored
 from distcache.core.oci import Repository
 from distcache.core.problems import OFFLINE
@@ -410,3 +410,114 @@ def test_upstream_itself_is_asked_again_whatever_it_gave() -> None:
     assert client.end == "aborted"
     s.get(SECOND)
     assert s.fetch.request.repository == APP
+
+
+def test_only_a_redirect_leads_elsewhere_whatever_place_is_named() -> None:
+    s, client = asked()
+    s.fetch.answers(200, location=ABROAD, length=LAYER.size)
+    assert client.status == 200
+    assert s.fetch.request.location is None
+
+
+def test_what_is_left_of_a_quota_is_upstream_s_own_word_about_us() -> None:
+    quota = Quota(100, 50, 60.0)
+    s, _ = mirrored()
+    s.fetch.offers(LAYER, quota=quota)
+    assert s.cache.reach(s.now)[0].remaining is None, "a mirror's"
+    s = scenario()
+    own = ByDigest(Repository(HUB, "private/app", "a"), LAYER.content)
+    s.get(own, authority=Authority("a", Secret("Bearer alice")))
+    s.fetch.offers(LAYER, quota=quota)
+    assert s.cache.reach(s.now)[0].remaining is None, "a client's"
+    s, _ = asked()
+    s.fetch.offers(LAYER, quota=quota)
+    assert s.cache.reach(s.now)[0].remaining == 50
+
+
+def test_a_mirror_must_give_what_was_asked_for() -> None:
+    s, _ = mirrored()
+    s.fetch.answers(206, start=0, size=LAYER.size)
+    assert s.fetch.request.mirror is None, "no range was asked for"
+    s, _ = mirrored()
+    s.fetch.answers(416)
+    assert s.fetch.request.mirror is None
+
+
+@pytest.mark.parametrize("status", [206, 416, 417])
+def test_a_mirror_may_go_on_or_say_that_it_cannot_where_a_rest_is_wanted(status: int) -> None:
+    s = scenario(Config({HUB: Upstream(mirrors=2)}, limits=Limits(mirror_rest=100.0)))
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(60)
+    s.fetch.fails(Cause.TIMEOUT)
+    s.passes(1.0)
+    assert (s.fetch.request.mirror, s.fetch.request.offset) == (1, 60)
+    spool = s.fetch.spool
+    if status == 206:
+        s.fetch.answers(206, start=60, size=LAYER.size)
+        s.fetch.finishes(LAYER)
+        client.takes_all()
+        assert client.end == "finished"
+        return
+    s.fetch.answers(status)
+    if status == 416:
+        assert not s.fetches, "a later try begins from the start"
+        return
+    assert (s.fetch.request.mirror, s.fetch.request.offset) == (None, 60)
+    assert s.fetch.spool == spool
+
+
+def test_the_next_place_is_asked_the_same_question() -> None:
+    names = listing("tags", "a")
+    known = TagStored(TAGS, names.descriptor, START, etag='"e"')
+    s = scenario(MIRRORED, [*held(names), known])
+    s.get(TAGS)
+    first = s.fetch
+    first.answers(500)
+    assert (s.fetch.request.mirror, s.fetch.request.etag) == (None, '"e"')
+    assert s.fetch.spool == first.spool
+
+
+def test_a_mirror_that_rests_is_passed_over_on_the_way_from_another() -> None:
+    s = scenario(Config({HUB: Upstream(mirrors=2)}, limits=Limits(mirror_rest=100.0)))
+    s.get(BLOB)
+    s.fetch.answers(404)
+    s.fetch.answers(500)
+    assert s.fetch.request.mirror is None
+    s.get(SECOND)
+    assert s.fetches[-1].request.mirror == 0
+    s.fetches[-1].answers(404)
+    assert s.fetches[-1].request.mirror is None
+
+
+def test_a_mirror_that_asks_for_time_at_a_later_page_is_given_it() -> None:
+    s = scenario(MIRRORED)
+    s.get(TAGS)
+    following = Location("https://mirror/v2/library/app/tags/list?last=b", same_origin=True)
+    s.fetch.answers(next_page=following)
+    s.fetch.brings(10)
+    s.fetch.ends(listing("page").digest, listing("page", "a", "b").document)
+    s.fetch.answers(429, retry_after=200)
+    s.passes(100.0)
+    assert next_asked(s) is None
+    s.passes(100.0)
+    s.get(blob("third").under(APP))
+    assert s.fetches[-1].request.mirror == 0
+
+
+def test_a_mirror_s_token_service_that_fails_makes_the_mirror_rest() -> None:
+    s, _ = mirrored()
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.refuses(500)
+    assert s.fetch.request.mirror is None
+    assert next_asked(s) is None
+    assert [r.resting for r in s.cache.reach(s.now)] == [(0,)]
+
+
+def test_who_no_longer_waits_for_a_token_hears_nothing_of_it() -> None:
+    s, client = asked(limits=Limits(linger=0.0))
+    s.fetch.answers(401, challenges=(BEARER,))
+    client.leaves()
+    s.passes(0.0)
+    s.token.grants("t1")
+    assert not s.fetches

@@ -153,3 +153,28 @@ def test_what_the_client_shows_stays_at_upstream_and_others_challenges_are_not_f
     assert authorization(s.fetch) is None
     s.fetch.answers(401, challenges=(BEARER,))
     assert (client.status, client.problem.challenge) == (401, None)
+
+
+def test_a_scope_that_is_asked_for_is_asked_for() -> None:
+    s, _ = asked()
+    s.fetch.answers(401, challenges=(Challenge(True, REALM, HUB, "repository:other:pull"),))
+    assert s.token.effect.challenge.scope == "repository:other:pull"
+
+
+def test_within_upstream_s_own_places_its_challenge_is_handed_on() -> None:
+    s = scenario()
+    client = s.get(OWN, authority=ALICE)
+    s.fetch.answers(307, location=HOME)
+    s.fetch.answers(401, challenges=(BEARER,))
+    assert client.problem.challenge == BEARER
+
+
+def test_what_is_known_already_displaces_nothing() -> None:
+    s, _ = asked(basic=True, limits=Limits(schemes=2))
+    s.fetch.answers(401, challenges=(BASIC,))
+    s.get(IMAGE.under(OTHER))
+    s.fetches[1].answers(401, challenges=(BEARER,))
+    s.token.grants("t1")
+    s.fetches[1].answers(401, challenges=(BEARER,))
+    s.get(SECOND)
+    assert authorization(s.fetches[-1]) is True, "the oldest is still known"

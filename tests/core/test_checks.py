@@ -8,8 +8,8 @@ from distcache.core.config import Config, Limits, Upstream
 from distcache.core.decision import Fwd, Outcome
 from distcache.core.effects import Code, Medium, Stored
 from distcache.core.events import Cause, Challenge, Location, Secret
-from distcache.core.inventory import TagStored
-from distcache.core.oci import TagRef
+from distcache.core.inventory import TagStored as TagStored
+from distcache.core.oci import Listed, TagRef
 from distcache.core.pull import Method, Page
 from tests.core.actors import Transfer
 from tests.core.content import (
@@ -18,12 +18,15 @@ from tests.core.content import (
     IMAGE,
     LATEST,
     LAYER,
+    MOVED,
+    REFERRERS,
     SETTINGS,
     START,
     TAGS,
     WRONG,
     held,
     listing,
+    referring,
 )
 from tests.core.scenario import Scenario, config, scenario
 
@@ -406,3 +409,81 @@ def test_a_list_may_go_while_a_newer_one_comes() -> None:
     s.fetch.ends(WRONG, listing("so-far", "a").document)
     s.fetch.delivers(listing("whole", "a", "b", size=20))
     assert client.answer.tags == ("a", "b")
+
+
+def test_a_digest_counts_only_with_a_200() -> None:
+    s = warm()
+    client = s.get(LATEST)
+    s.fetch.answers(404, digest=IMAGE.digest)
+    assert client.status == 404
+
+
+def test_an_entity_tag_stays_while_the_digest_does() -> None:
+    s = scenario(records=[*held(IMAGE), TagStored(LATEST, IMAGE.descriptor, START, etag='"e"')])
+    for item, etag in ((IMAGE, '"e"'), (MOVED, None)):
+        s.get(LATEST)
+        s.fetch.offers(item)
+        for transfer in s.fetches:
+            transfer.delivers(item)
+        s.stores()
+        s.get(LATEST)
+        s.fetch.answers(405)
+        assert s.fetch.request.etag == etag
+        s.fetch.fails(Cause.UNREACHABLE)
+
+
+def test_a_conditional_get_may_still_be_told_no() -> None:
+    names = listing("tags", "a")
+    s = scenario(records=[*held(names), TagStored(TAGS, names.descriptor, START, etag='"e"')])
+    client = s.get(TAGS)
+    assert s.fetch.request.etag == '"e"'
+    s.fetch.answers(404)
+    assert client.status == 404
+
+
+def test_nothing_has_changed_says_nothing_of_what_has_gone_meanwhile() -> None:
+    names = listing("tags", "a")
+    known = [*held(names), TagStored(TAGS, names.descriptor, START, etag='"e"')]
+    s = scenario(config(ttl=20.0), known)
+    s.passes(10.0)
+    client = s.get(TAGS)
+    s.passes(10.0)
+    assert s.deletes()
+    s.fetch.answers(304)
+    assert client.status == 502
+
+
+def test_nothing_has_changed_keeps_what_came_with_a_list() -> None:
+    s = scenario()
+    s.get(REFERRERS)
+    s.fetch.delivers(referring("page"), etag='"e"', filters="artifactType")
+    s.stores()
+    for _ in range(2):
+        client = s.get(REFERRERS)
+        assert s.fetch.request.etag == '"e"'
+        s.fetch.answers(304)
+        assert client.answer.listed == Listed("artifactType", None)
+        assert client.decision.fwd_status == 304
+
+
+def test_a_get_tells_upstream_s_status() -> None:
+    s = scenario()
+    client = s.get(LATEST)
+    s.fetch.answers(405)
+    s.fetch.delivers(IMAGE)
+    assert client.decision.fwd_status == 200
+
+
+def test_a_page_that_is_gone_is_no_absence() -> None:
+    s = scenario()
+    client = s.get(TAGS)
+    turns(s, 10, page(1))
+    s.fetch.answers(410)
+    assert client.status == 502
+
+
+def test_the_next_page_is_asked_of_the_same_reference() -> None:
+    s = scenario()
+    s.get(TAGS)
+    turns(s, 10, page(1))
+    assert s.fetch.request.resource == TAGS

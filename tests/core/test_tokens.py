@@ -233,3 +233,55 @@ def test_who_left_is_not_asked_for_but_the_token_is_kept() -> None:
     assert not s.fetches
     s.get(SECOND)
     assert token_of(s.fetch) == "t1"
+
+
+def test_a_token_whose_time_is_up_is_not_used_although_nothing_woke_the_cache() -> None:
+    s, _ = challenged(limits=Limits(token_margin=5.0))
+    s.token.grants("t1", expires_in=60.0)
+    s.now += 55.0
+    s.get(SECOND)
+    assert s.token.effect.challenge == CHALLENGE
+    s.token.grants("t2")
+    assert token_of(s.fetches[-1]) == "t2"
+
+
+def test_a_mirror_s_token_is_asked_for_the_mirror() -> None:
+    s, _ = challenged(mirrors=1)
+    assert s.token.effect.mirror == 0
+
+
+def test_a_token_and_a_refusal_leave_no_trace_when_their_time_is_up() -> None:
+    for refused in (False, True):
+        s, client = challenged(negative_ttl=10.0, limits=Limits(linger=0.0))
+        before = scenario(config(negative_ttl=10.0, limits=Limits(linger=0.0)))
+        if refused:
+            s.token.refuses(403)
+            due = s.now + 10.0
+        else:
+            s.token.grants("t1", expires_in=60.0)
+            client.leaves()
+            s.passes(0.0)
+            due = s.now + 55.0
+        assert s.cache.next_deadline() == due
+        s.passes(due - s.now)
+        assert s.cache.next_deadline() == before.cache.next_deadline()
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_token_service_that_fails_is_passed_on_with_its_wish(status: int) -> None:
+    s = scenario()
+    client = s.get(LATEST)
+    s.fetch.answers(401, challenges=(CHALLENGE,))
+    s.token.refuses(status, retry_after=7)
+    assert (client.status, client.problem.retry_after) == (502, 7)
+    assert str(status) in client.problem.message
+
+
+def test_a_token_that_has_run_out_before_it_is_refused_is_refused_all_the_same() -> None:
+    s, client = challenged()
+    s.token.grants("t1", expires_in=10.0)
+    s.passes(5.0)
+    s.fetch.answers(401, challenges=(CHALLENGE,))
+    s.token.grants("t2")
+    s.fetch.delivers(LAYER)
+    assert client.status == 200

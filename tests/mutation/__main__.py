@@ -157,8 +157,9 @@ def main() -> int:
     results.read()
     run = Run(results, asked.explore, asked.own)
     untried = [mutant for mutant in found if results.of(mutant, run.effort) is None]
-    # What takes long comes last.
-    waiting = deque(sorted(untried, key=lambda mutant: not mutant.in_function))
+    # What takes long comes last: whole imports, and all tests over what survived before.
+    survived = {name for name, result in results.known.items() if not result.by}
+    waiting = deque(sorted(untried, key=lambda m: (m.name in survived, not m.in_function)))
     print(f"{len(found)} mutants, {len(waiting)} to try", file=sys.stderr, flush=True)
     run.all(waiting, asked.processes)
     if run.errors:

@@ -3,8 +3,8 @@
 `python -m tests.mutation.server` reads names of mutants, one a line, and answers each with a line
 of JSON. A mutant within a function takes the place of that function's code in a child; then the
 tests run that pass through the changed statement, the module's own first, the quickest first, up
-to the first that fails, the random walks of `tests/model` with them; then the explorations that
-pass through it. A mutant elsewhere (a table, a
+to the first that fails; where time is given for exploring, also the random walks of `tests/model`,
+then the explorations that pass through it. A mutant elsewhere (a table, a
 default) is imported in a child of a process that has imported nothing of the core yet.
 """
 
@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "src" / "distcache" / "core"
 TESTS = ROOT / "tests" / "core"
 WALKS = ROOT / "tests" / "model" / "test_walks.py"
-"""Of no module: they are tried before the explorations, which go in breadth and take longer."""
+"""Tried before the explorations, which go in breadth and take longer."""
 ARGUMENTS = ("-q", "-x", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "--capture=no")
 SECONDS = 60
 """Of processor time for a run of all tests, which need a third of it."""
@@ -330,7 +330,8 @@ def main() -> int:
             answer(out, mutant.name, by)
         return 0
     server = Server(asked, out, explore, own_only)
-    return int(pytest.main([*ARGUMENTS, str(TESTS), str(WALKS)], plugins=[server]))
+    paths = [str(TESTS), str(WALKS)] if explore else [str(TESTS)]
+    return int(pytest.main([*ARGUMENTS, *paths], plugins=[server]))
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def finish(state: State, owner: Owner) -> None:
     if call.fetch is not None:
         del state.fetches[call.fetch]
         state.emit(CancelFetch(call.fetch))
-    elif call.state is CallState.AUTHORIZING and call.token is not None:
+    elif call.token is not None:
         tokens.leave(state, call.token, owner)
 
 
@@ -233,7 +233,8 @@ def _challenged(
         return Failure(status=401, challenge=challenges.offered(call, head))
     challenge = challenges.choose(state, call, head)
     refused = call.challenges >= state.limits.challenges or call.authorization is True
-    if isinstance(call.authorization, Secret) and call.token is not None:
+    if call.token is not None:
+        assert isinstance(call.authorization, Secret)
         tokens.distrust(state, call.token, call.authorization)
     if challenge is None or refused:
         return Failure(status=401)
@@ -271,8 +272,7 @@ def _serves(call: Call, head: UpstreamHead) -> bool:
 
 def _or_next(state: State, owner: Owner, verdict: Failure | None, now: Time) -> Verdict:
     """A mirror's failure is not the last word."""
-    call = state.calls.get(owner)
-    if verdict is None or call is None or call.mirror is None:
+    if verdict is None or state.calls[owner].mirror is None:
         return verdict
     return _next(state, owner, verdict, now)
 

@@ -23,7 +23,7 @@ def choose(state: State, call: Call, head: UpstreamHead) -> Challenge | None:
             return evolve(challenge, scope=scope, error="")
     policy = state.config.upstreams[call.repository.upstream]
     basic = policy.basic and call.mirror is None
-    return next((c for c in head.challenges if basic and not c.bearer), None)
+    return next(iter(head.challenges), None) if basic else None
 
 
 def offered(call: Call, head: UpstreamHead) -> Challenge | None:
