@@ -9,23 +9,49 @@ import os
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from typer.core import TyperGroup
 
 from . import __version__, log
-from .commands import changing, clients, health, keeping, looking, warming
-from .commands.common import JsonOption
-from .configuration.units import spell_duration, spell_size
-from .conformance.command import conformance
+from .commands.options import JsonOption
 from .settings import Level, Settings, SettingsError, load
 from .store.errors import StoreError
 
 VARIABLE = "DISTCACHE_CONFIG"
 
+LATER = {
+    **{name: ("commands.looking", name) for name in ("ls", "why", "du")},
+    **{name: ("commands.changing", name) for name in ("pin", "unpin", "forget", "prune")},
+    "verify": ("commands.keeping", "verify"),
+    "import": ("commands.keeping", "import_"),
+    "warm": ("commands.warming", "warm"),
+    "client-config": ("commands.clients", "client_config"),
+    "healthcheck": ("commands.health", "healthcheck"),
+    "conformance": ("conformance.command", "conformance"),
+}
+"""Module and function of the commands that are loaded when somebody wants them: together they
+take as long to load as the server."""
+
+
+class Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *LATER]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in LATER:
+            return super().get_command(ctx, cmd_name)
+        module, function = LATER[cmd_name]
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(cmd_name)(
+            getattr(importlib.import_module(f".{module}", __package__), function)
+        )
+        return typer.main.get_command(alone)
+
+
 app = typer.Typer(
+    cls=Commands,
     name="distcache",
     help="A container registry that is a pull-through cache.",
     no_args_is_help=True,
@@ -71,28 +97,12 @@ def check(config: Argument = None, option: Option = None, as_json: JsonOption = 
     if as_json:
         print(json.dumps(_facts(settings), indent=2))
         return
+    from rich.console import Console
+
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     for warning in settings.warnings:
         errors.print(f"warning: {warning}", markup=False)
     _summary(settings)
-
-
-for _command, _name in (
-    (looking.ls, "ls"),
-    (looking.why, "why"),
-    (looking.du, "du"),
-    (changing.pin, "pin"),
-    (changing.unpin, "unpin"),
-    (changing.forget, "forget"),
-    (changing.prune, "prune"),
-    (keeping.verify, "verify"),
-    (keeping.import_, "import"),
-    (warming.warm, "warm"),
-    (clients.client_config, "client-config"),
-    (health.healthcheck, "healthcheck"),
-    (conformance, "conformance"),
-):
-    app.command(_name)(_command)
 
 
 def _version(wanted: bool) -> None:
@@ -165,6 +175,11 @@ def _facts(settings: Settings) -> dict[str, object]:
 
 
 def _summary(settings: Settings) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .configuration.units import spell_duration, spell_size
+
     host = settings.host or "*"
     cap = settings.core.max_size
     ttl = settings.core.ttl

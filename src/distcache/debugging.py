@@ -30,9 +30,6 @@ from .settings import Level, Settings
 from .wire.headers import Headers
 from .wire.replies import Reply
 
-LAG_EVERY = 1.0
-"""Seconds between two looks at how late the event loop is."""
-
 
 class Debugging:
     """What is counted of a server, and the site that tells it. `connections`: how many clients

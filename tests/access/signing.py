@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from distcache.access import TokenRule
 from distcache.access.keys import Keys
-from distcache.access.token import TokenRule
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC).timestamp()
 ISSUER = "https://issuer.example"

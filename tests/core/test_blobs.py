@@ -2,6 +2,7 @@
 
 from distcache.core.blobs import TRANSITIONS, BlobInput, BlobState
 from distcache.core.effects import Level, Stored
+from distcache.core.events import Woke
 from distcache.core.inventory import BlobDropped, BlobStored, BlobUsed, GrantStored
 from distcache.core.oci import Document, Kind
 from distcache.core.pull import ByDigest
@@ -231,3 +232,16 @@ def test_a_document_without_children_is_a_root_like_a_blob() -> None:
     s = scenario(config(ttl=10.0), held(bare))
     s.passes(10.0)
     assert s.deletes() == [bare.digest]
+
+
+def test_what_is_restored_is_listed_as_what_comes_one_by_one() -> None:
+    """What a stored manifest names goes with it, whichever of the two the inventory has first;
+    what only a lost manifest named goes by itself."""
+    items = [BlobStored(item.digest, item.size, START, item.document) for item in (LAYER, IMAGE)]
+    for order in (items, items[::-1]):
+        s = scenario(config(max_size=1), records([*order]), START)
+        s.handle(Woke())
+        assert s.journalled(BlobDropped) == [BlobDropped(IMAGE.digest), BlobDropped(LAYER.digest)]
+    s = scenario(config(max_size=1), records(items[:1]), START)
+    s.handle(Woke())
+    assert s.journalled(BlobDropped) == [BlobDropped(LAYER.digest)]

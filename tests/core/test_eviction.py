@@ -1,5 +1,6 @@
 """What goes when space or age demands it, and what must not."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from distcache.core.config import Limits
 from distcache.core.effects import Medium, Stored
 from distcache.core.events import Cause, Pinned, Pruned, Woke
-from distcache.core.inventory import BlobDropped, TagDropped
+from distcache.core.inventory import BlobDropped, BlobStored, TagDropped
 from distcache.core.pull import Method
 from tests.core.content import (
     APP,
@@ -403,3 +404,31 @@ def test_what_is_pinned_is_as_good_as_used_and_does_not_stand_in_the_way() -> No
     s.handle(Pinned(OLD.content, True))
     s.pulls(NEXT)
     assert s.deletes() == [NEW.digest]
+
+
+# By the number of what is stored
+
+
+class Counted(float):
+    """A time that counts how often it is asked which of two is the earlier."""
+
+    asked = 0
+
+    def __lt__(self, other: float) -> bool:
+        Counted.asked += 1
+        return float(self) < float(other)
+
+
+@pytest.mark.parametrize("roots", [1 << 6, 1 << 11])
+def test_one_eviction_costs_the_logarithm_of_what_is_stored(roots: int) -> None:
+    """Counted, not timed: comparisons of the LRU while twenty of `roots` go one by one."""
+    order = [(n * 7919) % roots for n in range(roots)]
+    found = [
+        BlobStored(blob(f"{place}").digest, 1, Counted(START - roots + place)) for place in order
+    ]
+    s = scenario(config(max_size=None, ttl=None), found)
+    Counted.asked = 0
+    for gone in range(20):
+        s.handle(Pruned(roots - gone - 1, None))
+        assert s.deletes() == [blob(f"{gone}").digest]
+    assert Counted.asked <= 20 * 2 * math.log2(roots)

@@ -18,7 +18,7 @@ from distcache.core.inventory import (
     TagDropped,
     TagStored,
 )
-from distcache.core.oci import TagRef
+from distcache.core.oci import Kind, TagRef
 from tests.core.content import (
     APP,
     IMAGE,
@@ -144,3 +144,13 @@ def test_a_record_that_means_nothing_is_passed_over(what: str) -> None:
     s.cache.check()
     assert s.cache.fingerprint(s.now) == scenario(records=whole).cache.fingerprint(s.now)
     assert s.get(LAYER.under(APP)).status == 200
+
+
+def test_a_blob_that_two_records_speak_of_is_there_once() -> None:
+    """What is stored of it, and that it is a manifest, whichever record comes first."""
+    bare = BlobStored(IMAGE.digest, IMAGE.size, START)
+    whole = BlobStored(IMAGE.digest, IMAGE.size, START, IMAGE.document)
+    for twice in ((bare, whole), (whole, bare)):
+        s = scenario(None, records([*twice, GrantStored(APP, IMAGE.as_kind(Kind.MANIFEST))]))
+        assert s.get(IMAGE.under(APP)).answer.status == 200
+        assert s.cache.stats().stored_bytes == IMAGE.size

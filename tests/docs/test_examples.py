@@ -11,6 +11,7 @@ import pytest
 import typer.core
 import typer.main
 import yaml
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from distcache.cli import app
@@ -18,9 +19,15 @@ from distcache.settings import load_text
 from tests.docs import files
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, command_lines, prose
 
-GROUP = typer.main.get_command(app)
-assert isinstance(GROUP, typer.core.TyperGroup)
-COMMANDS = GROUP
+_APP = typer.main.get_command(app)
+assert isinstance(_APP, TyperGroup)
+GROUP = _APP
+_CONTEXT = typer.Context(GROUP)
+COMMANDS = {
+    name: command
+    for name in GROUP.list_commands(_CONTEXT)
+    if (command := GROUP.get_command(_CONTEXT, name)) is not None
+}
 CONFIGURATIONS = [
     block
     for block in all_blocks("yaml")
@@ -67,8 +74,8 @@ def test_a_data_file_can_be_parsed(block: Block) -> None:
 def test_a_command_line_is_taken(line: str) -> None:
     """Parsed as it would be for real, up to running it."""
     words = shlex.split(line, comments=True)[1:]
-    above = COMMANDS.make_context("distcache", list(words))
-    name, command, rest = COMMANDS.resolve_command(above, words)
+    above = GROUP.make_context("distcache", list(words))
+    name, command, rest = GROUP.resolve_command(above, words)
     assert command is not None
     command.make_context(name, rest, parent=above)
 
@@ -100,18 +107,18 @@ def test_commands_that_the_text_names_exist() -> None:
         for page in PAGES
         for name in re.findall(r"`(?:\S*/)?distcache ([a-z-]+)[^`]*`", prose(page))
     }
-    assert named <= set(COMMANDS.commands)
+    assert named <= set(COMMANDS)
 
 
 def test_every_command_is_shown() -> None:
     shown = {shlex.split(str(line.values[0]), comments=True)[1] for line in LINES}
-    assert shown == set(COMMANDS.commands)
+    assert shown == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS.commands if name != "conformance"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "conformance"])
 def test_every_option_is_named(name: str) -> None:
     """Those of `conformance` are on its own page."""
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    for parameter in COMMANDS.commands[name].params:
+    for parameter in COMMANDS[name].params:
         options = [option for option in parameter.opts if option.startswith("-")]
         assert not options or any(option in page for option in options), options

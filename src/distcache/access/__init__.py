@@ -10,14 +10,12 @@ from .gate import (
     Challenge,
     Check,
     Gate,
-    HtpasswdRule,
     Refused,
-    Rules,
     Verdict,
     asked,
 )
 from .repositories import Patterns
-from .token import TokenRule
+from .rules import HtpasswdRule, Rules, TokenRule
 
 __all__ = [
     "Allowed",

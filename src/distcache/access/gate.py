@@ -5,10 +5,10 @@ verdict; jobs should have few threads to themselves, so that guessing at passwor
 others, and what waits for one finds the answer of the one before.
 """
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ..core.effects import Code
 from ..core.oci import Repository
@@ -17,28 +17,11 @@ from ..watched import FileProblem, Report
 from ..wire.replies import Reply, refusal
 from . import challenges
 from .authorization import Bearer, Password, parse
-from .htpasswd import Htpasswd
-from .repositories import Patterns
-from .token import InvalidToken, TokenGrant, TokenRule, Tokens
+from .rules import HtpasswdRule, Rules, TokenRule
 
-
-@frozen
-class HtpasswdRule:
-    """The registry's `auth.htpasswd`."""
-
-    realm: str
-    path: Path
-
-
-@frozen
-class Rules:
-    """`certificate`: every client must have shown one in the handshake. `repositories` by
-    upstream's key, where not everything is served. `default` is the default upstream's key."""
-
-    default: str
-    login: HtpasswdRule | TokenRule | None = None
-    certificate: bool = False
-    repositories: Mapping[str, Patterns] = field(factory=dict)
+if TYPE_CHECKING:
+    from .htpasswd import Htpasswd
+    from .token import TokenGrant, Tokens
 
 
 @frozen
@@ -107,8 +90,8 @@ class Gate:
         self._rules = rules
         self._report = report
         login = rules.login
-        self._users = Htpasswd(login.path) if isinstance(login, HtpasswdRule) else None
-        self._tokens = Tokens(login) if isinstance(login, TokenRule) else None
+        self._users = _users(login) if isinstance(login, HtpasswdRule) else None
+        self._tokens = _tokens(login) if isinstance(login, TokenRule) else None
         self._told = ""
 
     @property
@@ -168,6 +151,8 @@ class Gate:
         return Check(lambda: self._check_token(rule, said, asked, now))
 
     def _check_token(self, rule: TokenRule, said: Bearer, asked: Asked, now: float) -> Verdict:
+        from .token import InvalidToken
+
         assert self._tokens is not None
         try:
             grant = self._tokens.check(said.token, now)
@@ -176,7 +161,7 @@ class Gate:
             return self._token_wanted(rule, asked, challenges.INVALID_TOKEN)
         return self._judge_grant(rule, grant, asked)
 
-    def _judge_grant(self, rule: TokenRule, grant: TokenGrant, asked: Asked) -> Verdict:
+    def _judge_grant(self, rule: TokenRule, grant: "TokenGrant", asked: Asked) -> Verdict:
         match asked:
             case None:
                 enough = True
@@ -200,6 +185,21 @@ class Gate:
             if patterns is not None and not patterns.admits(asked.name):
                 return Refused(403, Code.DENIED, "this cache does not serve that repository")
         return ANYBODY if who is None else Allowed(who)
+
+
+# What checks logins is loaded where there are some: see `rules`.
+
+
+def _users(rule: HtpasswdRule) -> "Htpasswd":
+    from .htpasswd import Htpasswd
+
+    return Htpasswd(rule.path)
+
+
+def _tokens(rule: TokenRule) -> "Tokens":
+    from .token import Tokens
+
+    return Tokens(rule)
 
 
 def _login_wanted(rule: HtpasswdRule) -> Challenge:

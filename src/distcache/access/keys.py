@@ -24,13 +24,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import verification
 
-PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+from .rules import ALGORITHMS as ALGORITHMS
+from .rules import CURVE_ALGORITHMS, RSA_ALGORITHMS
 
-RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-ALGORITHMS = RSA_ALGORITHMS | {*CURVE_ALGORITHMS.values(), "EdDSA"}
-"""What can be verified. Not HS256 and its like: there the registry would hold the issuer's
-secret, and neither of the two files has one."""
+PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 LONGEST_CHAIN = 8
 """Certificates in a header; each one costs a signature check that anybody can ask for."""

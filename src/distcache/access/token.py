@@ -14,8 +14,9 @@ from attrs import frozen
 
 from ..core.events import Secret
 from ..wire import oci_json
-from .keys import ALGORITHMS, Keys, UntrustedKey, algorithms
+from .keys import UntrustedKey, algorithms
 from .memory import Memory
+from .rules import TokenRule
 
 LEEWAY = 60.0
 """Seconds that the issuer's clock may be off; the registry's."""
@@ -26,17 +27,6 @@ Access = frozenset[tuple[str, str, str]]
 
 class InvalidToken(Exception):
     """Why, for the log; quotes nothing of the token."""
-
-
-@frozen
-class TokenRule:
-    """The registry's `auth.token`. `keys` and `algorithms` are not empty."""
-
-    realm: str
-    service: str
-    issuer: str
-    keys: Keys
-    allowed: frozenset[str] = ALGORITHMS
 
 
 @frozen

@@ -8,10 +8,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 
-from ..core.cache import Cache
-from ..debugging import Debugging
 from ..driver import OnDecision
-from ..driver.hosting import announce, assemble, raise_file_limit
+from ..driver.hosting import announce, assemble, raise_file_limit, restored
 from ..driver.listening import open_debug, open_listening
 from ..driver.supervision import Supervisor, obey
 from ..driver.tracing import Tracing
@@ -47,11 +45,13 @@ async def open_server(
         try:
             listening = open_listening(settings, sockets)
             with closing(Shell(executor)) as shell:
-                core = Cache(settings.core, store.inventory)
+                core = restored(settings.core, store)
                 service = assemble(settings, core, store, shell, loop.time, on_decision, tracing)
                 server = Server(settings, service, listening, shell)
                 debugging = None
                 if settings.debug is not None:
+                    from ..debugging import Debugging
+
                     debugging = Debugging(settings, core, service, lambda: server.connections)
                     server.tell(debugging, open_debug(settings.debug))
                 announce(settings, store, server.url)

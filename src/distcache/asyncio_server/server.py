@@ -7,11 +7,11 @@ time; what is left is cut; transfers end; store jobs and the journal are waited 
 import asyncio
 import math
 import socket
+from typing import TYPE_CHECKING
 
 from ..core.events import Woke
-from ..debugging import LAG_EVERY, Debugging
 from ..driver import Service
-from ..driver.hosted import DEBUG_CONNECTIONS, Hosted
+from ..driver.hosted import DEBUG_CONNECTIONS, LAG_EVERY, Hosted
 from ..driver.hosting import say_stopped
 from ..driver.listening import Listening
 from ..driver.sockets import GoneError
@@ -22,6 +22,9 @@ from .fetch import open_fetcher
 from .listening import Listener
 from .shell import Shell
 from .timer import Beat
+
+if TYPE_CHECKING:
+    from ..debugging import Debugging
 
 
 class Server(Hosted[Connection]):
@@ -43,7 +46,7 @@ class Server(Hosted[Connection]):
         self._lag: Beat | None = None
         self._operators: Listener | None = None
 
-    def tell(self, debugging: Debugging, listening: Listening) -> None:
+    def tell(self, debugging: "Debugging", listening: Listening) -> None:
         """Before it runs: operators are told at `listening`."""
         self._debugging = debugging
         self._lag = Beat(LAG_EVERY, debugging.late)

@@ -23,6 +23,7 @@ from ..admin.api import Wrong
 from ..settings import Settings, SettingsError, load
 from ..store import StoreError
 from .connection import CannotAsk, Line, connected
+from .options import JsonOption as JsonOption
 
 VARIABLE = "DISTCACHE_CONFIG"
 
@@ -31,8 +32,6 @@ ConfigOption = Annotated[
 ]
 UNBOUNDED = 10_000
 """Columns: more than any line needs."""
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable: one JSON object.")]
 
 
 def settings_of(config: Path | None) -> Settings:

@@ -1,12 +1,17 @@
 """The `auth` section: who may ask this cache."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..access import HtpasswdRule, TokenRule, htpasswd, keys
+from ..access import HtpasswdRule, TokenRule
+from ..access.rules import ALGORITHMS
 from ..wire.headers import sendable
 from . import document
 from .files import parsed
 from .tree import Problem, below
+
+if TYPE_CHECKING:
+    from ..access.keys import Keys
 
 _SHARED_SECRETS = ("HS256", "HS384", "HS512")
 """The registry lists them, and has no way to be given such a key."""
@@ -28,6 +33,8 @@ def _htpasswd(meant: document.Htpasswd, problems: list[Problem]) -> HtpasswdRule
     _required(meant, ("realm", "path"), path, problems)
     _header_words(meant, ("realm",), path, problems)
     if meant.path:
+        from ..access import htpasswd
+
         parsed(meant.path, htpasswd.parse, below(path, "path"), problems)
     return HtpasswdRule(meant.realm, Path(meant.path))
 
@@ -48,7 +55,9 @@ def _token(
     )
 
 
-def _keys(meant: document.TokenAuth, path: str, problems: list[Problem]) -> keys.Keys:
+def _keys(meant: document.TokenAuth, path: str, problems: list[Problem]) -> "Keys":
+    from ..access import keys
+
     before = len(problems)
     bundle = jwks = keys.Keys()
     if meant.rootcertbundle:
@@ -66,14 +75,14 @@ def _algorithms(
     names: tuple[str, ...], path: str, problems: list[Problem], warnings: list[Problem]
 ) -> frozenset[str]:
     if not names:
-        return keys.ALGORITHMS
+        return ALGORITHMS
     for index, name in enumerate(names):
         if name in _SHARED_SECRETS:
             why = "never used: there is no shared secret to verify it with"
             warnings.append(Problem(why, below(path, index)))
-        elif name not in keys.ALGORITHMS:
+        elif name not in ALGORITHMS:
             problems.append(Problem("not an algorithm that the registry knows", below(path, index)))
-    chosen = keys.ALGORITHMS & set(names)
+    chosen = ALGORITHMS & set(names)
     if not chosen:
         problems.append(Problem("none of them can be used", path))
     return chosen

@@ -6,7 +6,7 @@ stored manifests that name it, and only a blob without parents stands in the LRU
 """
 
 from enum import Enum
-from heapq import heappush
+from heapq import heapify, heappush
 
 from attrs import frozen
 
@@ -74,6 +74,31 @@ def add(state: State, digest: Digest, size: int, document: Document | None, used
     state.blobs[digest] = blob
     link(state, digest, blob)
     list_if_root(state, digest)
+
+
+def restore(state: State, record: BlobStored) -> None:
+    """As `add`, for many at start: `list_roots` follows, once what names what is known."""
+    digest, document = record.digest, record.document
+    old = state.blobs.get(digest)
+    if old is None:
+        state.stored += record.size
+        state.used[digest] = record.used
+        blob = Blob(BlobState.STORED, record.size, record.used, document)
+    else:
+        blob = evolve(old, document=document or old.document)
+    state.blobs[digest] = blob
+    if document is not None:
+        link(state, digest, blob)
+
+
+def list_roots(state: State) -> None:
+    """The LRU of what was restored, all at once."""
+    blobs, named = state.blobs, state.parents
+    roots = [digest for digest in blobs if digest not in named or not parents(state, digest)]
+    for digest in roots:
+        blobs[digest] = evolve(blobs[digest], listed=True)
+    state.lru = [(state.used[digest], digest) for digest in roots]
+    heapify(state.lru)
 
 
 def journal(state: State, digest: Digest) -> None:
@@ -162,9 +187,13 @@ def kept(state: State, digest: Digest, now: Time) -> None:
 
 def link(state: State, digest: Digest, blob: Blob) -> None:
     """It names its children: they stay while it stays."""
+    # One set for all who have no other parent: there are as many as layers.
+    alone = frozenset((digest,))
+    named = state.parents
     for child in blob.document.children if blob.document else ():
         name = child.content.digest
-        state.parents[name] = state.parents.get(name, frozenset()) | {digest}
+        others = named.get(name)
+        named[name] = alone if others is None else others | alone
 
 
 def unlink(state: State, digest: Digest, blob: Blob) -> None:

@@ -184,18 +184,21 @@ class Cache:
 
     def _restore(self, inventory: Inventory) -> None:
         state = self._state
+        # One set for all that a repository alone may serve.
+        alone: dict[Repository, frozenset[Repository]] = {}
         for record in inventory.records:
             match record:
                 case BlobStored():
-                    blobs.add(state, record.digest, record.size, record.document, record.used)
+                    blobs.restore(state, record)
                 case TagStored():
                     known = record.reference.repository.upstream in state.config.upstreams
                     if known and blobs.stored(state, record.descriptor.content):
                         tags.restore(state, record)
                 case GrantStored():
                     if blobs.stored(state, record.content):
-                        holders = state.grants.get(record.content, frozenset())
-                        state.grants[record.content] = holders | {record.repository}
+                        own = alone.setdefault(record.repository, frozenset((record.repository,)))
+                        others = state.grants.get(record.content)
+                        state.grants[record.content] = own if others is None else others | own
                 case PinStored():
                     state.pins |= {record.what}
                 case SeenStored():
@@ -203,6 +206,7 @@ class Cache:
                         state.seen[record.repository, record.digest] = record.since
                 case _:
                     pass  # what was dropped is not there
+        blobs.list_roots(state)
         cooldown.begin(state)
 
     def _route(self, event: Event, now: Time) -> None:

@@ -9,6 +9,9 @@ from .listening import Listening
 from .service import Service
 from .transfers import TokenCall, Transfer
 
+LAG_EVERY = 1.0
+"""Seconds between two looks at how late the event loop is."""
+
 DEBUG_CONNECTIONS = 64
 """Of operators and their tools at once."""
 

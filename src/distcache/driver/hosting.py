@@ -8,9 +8,11 @@ from attrs import evolve
 
 from .. import log
 from ..access import Gate
+from ..core.cache import Cache
+from ..core.config import Config
 from ..credentials import open_source
 from ..settings import Level, Settings
-from ..store import Store
+from ..store import Store, collector_paused
 from ..wire.routes import Router
 from .certificates import Certificates
 from .clock import Clock
@@ -49,6 +51,12 @@ def assemble(
         crowd=crowd_of(settings),
         tracing=tracing,
     )
+
+
+def restored(config: Config, store: Store) -> Cache:
+    """The core as it was when the store was last used."""
+    with collector_paused():
+        return Cache(config, store.hand_over())
 
 
 def reconfigure(service: Service, old: Settings, new: Settings) -> Settings | None:

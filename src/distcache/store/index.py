@@ -6,7 +6,6 @@ and start-up compares with the files anyway. Only what the content of the databa
 be damage moves it aside; a full or read-only disk does not.
 """
 
-import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,12 +29,11 @@ from distcache.core.inventory import (
     TagDropped,
     TagStored,
 )
-from distcache.core.oci import Content, Digest, Kind, Repository
 
 from . import damage
 from .codec import DESCRIPTOR, DOCUMENT, LISTED, PINNED, REFERENCE, TEXT
-from .digests import supported
 from .errors import StoreTooNew, translated
+from .reading import Reading
 
 VERSION = 4
 """Of the schema, in the database's user_version."""
@@ -95,12 +93,14 @@ class Index:
     def load(self) -> Held:
         """Everything; rows that cannot be read are deleted and counted."""
         with self._lock, translated():
-            blobs, bad_blobs = self._rows("blobs", "digest, size, used, document", _blob)
+            read = Reading()
+            # First: the others share its digests.
+            blobs, bad_blobs = self._rows("blobs", "digest, size, used, document", read.blob)
             columns = "reference, digest, descriptor, checked, etag, listed"
-            tags, bad_tags = self._rows("tags", columns, _tag)
-            grants, bad_grants = self._rows("grants", "digest, kind, upstream, name", _grant)
-            pins, bad_pins = self._rows("pins", "what", _pin)
-            seen, bad_seen = self._rows("seen", "upstream, name, digest, since", _seen)
+            tags, bad_tags = self._rows("tags", columns, read.tag)
+            grants, bad_grants = self._rows("grants", "digest, kind, upstream, name", read.grant)
+            pins, bad_pins = self._rows("pins", "what", read.pin)
+            seen, bad_seen = self._rows("seen", "upstream, name, digest, since", read.seen)
             bad = {"blobs": bad_blobs, "tags": bad_tags, "grants": bad_grants, "pins": bad_pins}
             bad["seen"] = bad_seen
             # A disk that is full or read-only must not stop the start.
@@ -127,11 +127,11 @@ class Index:
         """What the rows say, and the numbers of those that say nothing."""
         values: list[T] = []
         damaged: list[tuple[int]] = []
-        for number, *row in self._connection.execute(f"SELECT rowid, {columns} FROM {table}"):
+        for row in self._connection.execute(f"SELECT rowid, {columns} FROM {table}"):
             try:
-                values.append(decode(tuple(row)))
+                values.append(decode(row))
             except ValueError:
-                damaged.append((number,))
+                damaged.append((row[0],))
         return values, damaged
 
     @contextmanager
@@ -241,51 +241,3 @@ def _statements(record: Record) -> Sequence[tuple[str, Row]]:
             return [(f"DELETE FROM seen WHERE {where}", values)]
         case _:
             assert_never(record)
-
-
-def _blob(row: Row) -> BlobStored:
-    digest, size, used, document = row
-    name = _text(digest)
-    if not supported(name) or not isinstance(size, int) or size < 0:
-        raise ValueError("no blob")
-    text = None if document is None else DOCUMENT.load(_text(document))
-    return BlobStored(Digest(name), size, _time(used), text)
-
-
-def _tag(row: Row) -> TagStored:
-    key, digest, target, checked, etag, said = row
-    reference = REFERENCE.load(_text(key))
-    descriptor = DESCRIPTOR.load(_text(target))
-    if descriptor.content.digest != _text(digest):
-        raise ValueError("descriptor and column name two digests")
-    tag = None if etag is None else TEXT.load(_text(etag))
-    listed = None if said is None else LISTED.load(_text(said))
-    return TagStored(reference, descriptor, _time(checked), tag, listed)
-
-
-def _grant(row: Row) -> GrantStored:
-    digest, kind, upstream, name = map(_text, row)
-    return GrantStored(Repository(upstream, name), Content(Kind(kind), Digest(digest)))
-
-
-def _pin(row: Row) -> PinStored:
-    (what,) = row
-    return PinStored(PINNED.load(_text(what)))
-
-
-def _seen(row: Row) -> SeenStored:
-    *names, since = row
-    upstream, name, digest = map(_text, names)
-    return SeenStored(Repository(upstream, name), Digest(digest), _time(since))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, bytes):
-        raise ValueError("no text")
-    return value.decode()
-
-
-def _time(value: object) -> float:
-    if not isinstance(value, float) or not math.isfinite(value):
-        raise ValueError("no time")
-    return value

@@ -5,11 +5,11 @@ everything else; where they disagree after a crash, start-up goes by the files.
 """
 
 import fcntl
-import gc
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from distcache.core.inventory import (
 )
 from distcache.core.oci import Digest
 
+from .collector import collector_paused
 from .errors import StoreError, StoreLocked, translated
 from .files import Files, Found
 from .index import Index, open_index
@@ -69,6 +70,14 @@ class Store:
         self._files = files
         self._index = index
         self._resources = resources
+
+    def hand_over(self) -> Inventory:
+        """`inventory`, for who reads it once: each record is let go of as it is read, so that it
+        does not lie in memory beside what is made of it. Here nothing is left of it."""
+        records = list(self.inventory.records)
+        self.inventory = Inventory()
+        records.reverse()
+        return Inventory(_used_up(records))
 
     def create(self, spool: Spool) -> FileSpool:
         """The file for a spool of Medium.FILE."""
@@ -122,21 +131,23 @@ def open_store(root: Path) -> Store:
             except BlockingIOError:
                 raise StoreLocked(root) from None
         files = Files(root)
-        index = open_index(root / "index.sqlite")
-        stack.callback(index.close)
-        with _collector_paused():
-            inventory, swept = _put_in_order(files, index)
+        with collector_paused(), ThreadPoolExecutor(1) as beside:
+            # SQLite checks its pages meanwhile, without holding the interpreter.
+            spools, scanned = beside.submit(files.sweep), beside.submit(files.scan)
+            index = open_index(root / "index.sqlite")
+            stack.callback(index.close)
+            inventory, swept = _put_in_order(files, index, spools.result(), scanned.result())
         return Store(files, index, stack.pop_all(), inventory, swept)
 
 
-def _put_in_order(files: Files, index: Index) -> tuple[Inventory, Swept]:
-    spools = files.sweep()
+def _put_in_order(
+    files: Files, index: Index, spools: int, found: dict[Digest, Found]
+) -> tuple[Inventory, Swept]:
+    """`found` is used up."""
     held = index.load()
-    found = files.scan()
-    whole = [blob for blob in held.blobs if _matches(blob, found)]
-    lost = {blob.digest for blob in held.blobs} - {blob.digest for blob in whole}
-    unknown = found.keys() - {blob.digest for blob in whole} - lost
-    adopted = [BlobStored(d, found[d].size, found[d].modified) for d in sorted(unknown)]
+    whole, strays = _split(held.blobs, lambda blob: _matches(blob, found.pop(blob.digest, None)))
+    lost = {blob.digest for blob in strays}
+    adopted = [BlobStored(d, file.size, file.modified) for d, file in sorted(found.items())]
     # After a clock that was wrong: what the future used last would be the last to go.
     now = time.time()
     blobs = [b if b.used <= now else evolve(b, used=now) for b in (*whole, *adopted)]
@@ -160,22 +171,13 @@ def _put_in_order(files: Files, index: Index) -> tuple[Inventory, Swept]:
     return Inventory((*blobs, *tags, *grants, *held.pins, *seen, *ahead)), swept
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Millions of records and no garbage among them: looking for some is a quarter of the time
-    that reading an index takes."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
-
-
-def _matches(blob: BlobStored, found: Mapping[Digest, Found]) -> bool:
-    file = found.get(blob.digest)
+def _matches(blob: BlobStored, file: Found | None) -> bool:
     return file is not None and file.size == blob.size
+
+
+def _used_up(records: list[Record]) -> Iterator[Record]:
+    while records:
+        yield records.pop()
 
 
 def _remove(files: Files, digest: Digest) -> bool:

@@ -8,10 +8,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from ..core.cache import Cache
-from ..debugging import Debugging
 from ..driver import OnDecision
-from ..driver.hosting import announce, assemble, raise_file_limit
+from ..driver.hosting import announce, assemble, raise_file_limit, restored
 from ..driver.listening import open_debug, open_listening
 from ..driver.supervision import Supervisor, obey
 from ..driver.tracing import Tracing
@@ -40,12 +38,14 @@ async def open_server(
     store = await trio.to_thread.run_sync(open_store, settings.root)
     try:
         shell = Shell()
-        core = Cache(settings.core, store.inventory)
+        core = restored(settings.core, store)
         service = assemble(settings, core, store, shell, trio.current_time, on_decision, tracing)
         listening = open_listening(settings, sockets)
         server = Server(settings, service, listening, shell)
         debugging = None
         if settings.debug is not None:
+            from ..debugging import Debugging
+
             debugging = Debugging(settings, core, service, lambda: server.connections)
             server.tell(debugging, open_debug(settings.debug))
         announce(settings, store, server.url)

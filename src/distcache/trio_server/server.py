@@ -7,13 +7,13 @@ time; what is left is cut; transfers end; store jobs and the journal are waited 
 import math
 import socket
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import trio
 
 from ..core.events import Woke
-from ..debugging import LAG_EVERY, Debugging
 from ..driver import Service
-from ..driver.hosted import DEBUG_CONNECTIONS, Hosted
+from ..driver.hosted import DEBUG_CONNECTIONS, LAG_EVERY, Hosted
 from ..driver.hosting import say_stopped
 from ..driver.listening import Listening
 from ..driver.sockets import GoneError
@@ -24,6 +24,9 @@ from .fetch import open_fetcher
 from .listening import accept
 from .shell import Shell
 from .timer import beat
+
+if TYPE_CHECKING:
+    from ..debugging import Debugging
 
 
 class Server(Hosted[Connection]):
@@ -40,7 +43,7 @@ class Server(Hosted[Connection]):
         self._clients: trio.CancelScope | None = None
         self._debugging: Debugging | None = None
 
-    def tell(self, debugging: Debugging, listening: Listening) -> None:
+    def tell(self, debugging: "Debugging", listening: Listening) -> None:
         """Before it runs: operators are told at `listening`."""
         self._debugging = debugging
         self._operating = listening
