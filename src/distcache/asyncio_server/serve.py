@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 
+from ..core.cache import Cache
 from ..driver import OnDecision
-from ..driver.hosting import announce, assemble, raise_file_limit, restored
+from ..driver.hosting import announce, assemble, raise_file_limit, spare_the_collector
 from ..driver.listening import open_debug, open_listening
 from ..driver.supervision import Supervisor, obey
 from ..driver.tracing import Tracing
@@ -45,7 +46,7 @@ async def open_server(
         try:
             listening = open_listening(settings, sockets)
             with closing(Shell(executor)) as shell:
-                core = restored(settings.core, store)
+                core = Cache(settings.core, store.hand_over())
                 service = assemble(settings, core, store, shell, loop.time, on_decision, tracing)
                 server = Server(settings, service, listening, shell)
                 debugging = None
@@ -104,6 +105,7 @@ async def _main(
     watched = Beat(supervisor.watch, lambda late: supervisor.alive())
     try:
         async with open_server(settings, sockets=supervisor.sockets, tracing=tracing) as server:
+            spare_the_collector()
             watched.start()
             supervisor.ready()
             for number in numbers:

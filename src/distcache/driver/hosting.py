@@ -1,5 +1,6 @@
 """What a server is made of on any loop: its parts, its first words, its configuration anew."""
 
+import gc
 import resource
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,11 +9,9 @@ from attrs import evolve
 
 from .. import log
 from ..access import Gate
-from ..core.cache import Cache
-from ..core.config import Config
 from ..credentials import open_source
 from ..settings import Level, Settings
-from ..store import Store, collector_paused
+from ..store import Store
 from ..wire.routes import Router
 from .certificates import Certificates
 from .clock import Clock
@@ -51,12 +50,6 @@ def assemble(
         crowd=crowd_of(settings),
         tracing=tracing,
     )
-
-
-def restored(config: Config, store: Store) -> Cache:
-    """The core as it was when the store was last used."""
-    with collector_paused():
-        return Cache(config, store.hand_over())
 
 
 def reconfigure(service: Service, old: Settings, new: Settings) -> Settings | None:
@@ -121,6 +114,12 @@ def say_stopped(driver: Driver) -> None:
     }
     log.note(Level.INFO, "stopped", fields)
     log.flush()
+
+
+def spare_the_collector() -> None:
+    """What is there at start, up to a million records, stays: to look through all of it for
+    garbage would hold the loop for seconds. For a process that does nothing else."""
+    gc.freeze()
 
 
 def raise_file_limit() -> None:

@@ -1,7 +1,6 @@
 """Blocking storage: spools for what comes in, files for blobs, an index for the rest."""
 
 from .digests import Data
-from .collector import collector_paused
 from .errors import StoreError, StoreLocked, StoreTooNew
 from .spools import Body, FileSpool, MemorySpool, TooLarge, WindowSpool
 from .store import Store, Swept, open_store
@@ -18,6 +17,5 @@ __all__ = [
     "Swept",
     "TooLarge",
     "WindowSpool",
-    "collector_paused",
     "open_store",
 ]

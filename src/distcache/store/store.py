@@ -176,8 +176,9 @@ def _matches(blob: BlobStored, file: Found | None) -> bool:
 
 
 def _used_up(records: list[Record]) -> Iterator[Record]:
-    while records:
-        yield records.pop()
+    with collector_paused():
+        while records:
+            yield records.pop()
 
 
 def _remove(files: Files, digest: Digest) -> bool:

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from ..core.cache import Cache
 from ..driver import OnDecision
-from ..driver.hosting import announce, assemble, raise_file_limit, restored
+from ..driver.hosting import announce, assemble, raise_file_limit, spare_the_collector
 from ..driver.listening import open_debug, open_listening
 from ..driver.supervision import Supervisor, obey
 from ..driver.tracing import Tracing
@@ -38,7 +39,7 @@ async def open_server(
     store = await trio.to_thread.run_sync(open_store, settings.root)
     try:
         shell = Shell()
-        core = restored(settings.core, store)
+        core = Cache(settings.core, store.hand_over())
         service = assemble(settings, core, store, shell, trio.current_time, on_decision, tracing)
         listening = open_listening(settings, sockets)
         server = Server(settings, service, listening, shell)
@@ -95,6 +96,7 @@ async def _main(
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             async with open_server(settings, sockets=supervisor.sockets, tracing=tracing) as server:
+                spare_the_collector()
                 nursery.start_soon(_obey, signals, server, load, supervisor)
                 if supervisor.watch is not None:
                     nursery.start_soon(beat, supervisor.watch, lambda late: supervisor.alive())
