@@ -9,7 +9,7 @@ from distcache.core.config import Config
 from distcache.core.effects import Effect
 from distcache.core.events import Event
 from distcache.core.hits import Hit
-from distcache.core.oci import Time
+from distcache.core.oci import Digest, Time
 from distcache.core.pull import Pull
 from distcache.driver import TokenCall, Transfer
 
@@ -34,6 +34,9 @@ class FakeCore:
             return self.script(event)
         finally:
             self.busy = False
+
+    def sizes(self) -> dict[Digest, int]:
+        return {}
 
     def whole(self, pull: Pull, now: Time) -> Hit | None:
         return None

@@ -325,3 +325,10 @@ def test_a_cool_down_can_begin_while_the_cache_runs() -> None:
     client = s.get(LATEST)
     s.fetch.offers(MOVED)
     assert client.answer.descriptor == IMAGE.descriptor
+
+
+def test_what_is_stored_is_known_by_its_size() -> None:
+    s = warm()
+    sizes = s.cache.sizes()
+    assert sizes[IMAGE.digest] == IMAGE.size
+    assert sum(sizes.values()) == s.cache.stats().stored_bytes

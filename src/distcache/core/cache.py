@@ -55,7 +55,7 @@ from .exchanges import Exchange, ExchangeState
 from .fingerprint import Labels, fingerprint
 from .hits import Hit
 from .inventory import BlobStored, GrantStored, Inventory, PinStored, SeenStored, TagStored
-from .oci import Content, Repository, Time
+from .oci import Content, Digest, Repository, Time
 from .problems import TOO_SLOW
 from .pull import Pull
 from .reports import Explanation, Filling, Image, Named, Reach, Stats
@@ -138,6 +138,10 @@ class Cache:
     def stats(self) -> Stats:
         """Sums, for metrics."""
         return reports.stats(self._state)
+
+    def sizes(self) -> dict[Digest, int]:
+        """Bytes of everything that is stored; the caller's own."""
+        return {digest: blob.size for digest, blob in self._state.blobs.items()}
 
     def images(self, latest: int | None = None) -> list[Image]:
         """Every tag that is known, or so many that were used last."""

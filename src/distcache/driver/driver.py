@@ -83,12 +83,10 @@ class Driver:
         self.fetches = Fetches(
             store, upstreams, clock, shell, self._spools, self._exchanges, self.feed, tracing
         )
-        self._sizes: dict[Digest, int] = {}
+        self._sizes = core.sizes()
         self.deletions = self.deleted_bytes = 0
         self.noted: Counter[str] = Counter()
         """How often the core had what to say to the operator, by its words."""
-        for record in store.inventory.records:
-            self._note_size(record)
 
     @property
     def late(self) -> int:

@@ -9,7 +9,7 @@ from ..core.config import Config
 from ..core.effects import Effect
 from ..core.events import Event
 from ..core.hits import Hit
-from ..core.oci import Time
+from ..core.oci import Digest, Time
 from ..core.pull import Pull
 from ..credentials import Ask as Ask
 from ..credentials import CredentialSource, Failed, Known
@@ -38,6 +38,8 @@ class Core(Protocol):
     def begin(self, exchange: int, pull: Pull, now: Time) -> Hit | None: ...
 
     def next_deadline(self) -> Time | None: ...
+
+    def sizes(self) -> dict[Digest, int]: ...
 
     def configure(self, config: Config) -> None: ...
 
