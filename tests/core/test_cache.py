@@ -52,7 +52,7 @@ from tests.core.content import (
     held,
     listing,
 )
-from tests.core.scenario import config, scenario, streaming
+from tests.core.scenario import config, scenario, streaming, warm
 
 BLOB = LAYER.under(APP)
 SIZE = LAYER.size
