@@ -5,6 +5,7 @@ Taken over like `contract`.
 
 import random
 import socket
+from contextlib import suppress
 
 import pytest
 
@@ -153,3 +154,69 @@ def test_idle_connections_do_not_hold_up_the_end(benches: Benches) -> None:
         b.server.stop()
         # The clock stands still: nothing can have waited.
         assert fresh.end() == used.end() == b""
+
+
+def warm(b: Bench, client: Client) -> str:
+    """Content whose next pulls are complete hits: no event comes of them any more."""
+    path = b.upstream.blob("a/img", b"small")
+    b.get(path)
+    b.settled()
+    for _ in range(2):
+        assert client.get(path).body == b"small"
+    pulls = b.count(ev.PullRequested)
+    assert client.get(path).body == b"small"
+    assert b.count(ev.PullRequested) == pulls
+    return path
+
+
+def test_complete_hits_keep_a_connection_open_and_their_absence_does_not(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        path = warm(b, client)
+        for _ in range(3):
+            b.jump(74)
+            assert still_open(b, client)
+            assert client.get(path).body == b"small"
+        b.jump(76)
+        assert client.end() == b""
+
+
+def test_a_header_that_does_not_end_is_given_up_after_a_complete_hit_too(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        path = warm(b, client)
+        client.say(f"GET {path} HTTP/1.1\r\n".encode())
+        assert still_open(b, client)
+        b.jump(29)
+        assert still_open(b, client)
+        b.jump(2)
+        assert client.end() == b""
+
+
+def test_a_header_in_many_pieces_is_taken_between_complete_hits(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        path = warm(b, client)
+        for byte in f"GET {path} HTTP/1.1\r\nX: {'y' * 2000}\r\nHost: cache\r\n\r\n".encode():
+            client.say(bytes((byte,)))
+        assert client.answer().body == b"small"
+        assert client.get(path).body == b"small"
+
+
+def test_a_stop_between_complete_hits_ends_the_connection_at_once(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as client:
+        warm(b, client)
+        b.server.stop()
+        assert client.end() == b""
+
+
+def test_clients_that_ask_without_end_keep_no_other_waiting(benches: Benches) -> None:
+    with benches(clock=True) as b, b.connect() as client, b.connect() as greedy:
+        path = warm(b, client)
+        asked = f"GET {path} HTTP/1.1\r\nHost: cache\r\n\r\n".encode()
+        greedy.socket.settimeout(0.0)
+        said = 0
+        for _ in range(50):
+            # As much as the kernel takes; of what comes back nothing is read.
+            with suppress(BlockingIOError):
+                said += greedy.socket.send(asked * 500)
+            assert client.get(path).body == b"small"
+            assert b.get("/v2/").status == 200
+        assert said > 0

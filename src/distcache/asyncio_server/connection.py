@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 
 from .. import log
-from ..driver import Dialogue, Parts, Pause, SendFile, Service, sockets
+from ..driver import Dialogue, Pause, SendFile, Service, Step, sockets
 from ..driver.sockets import GoneError, SourceError
 from .poller import Poller
 from .transport import Transport
@@ -34,11 +34,12 @@ class Connection:
         if service.certificates is not None:
             sock = sockets.secure(sock, service.certificates.current())
         self.client = client
+        self.sock = sock
         self._service = service
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._transport = Transport(sock, poller, self._readable, self._writable, self.close)
-        self._dialogue = Dialogue(client, service, self._wake)
+        self.dialogue = Dialogue(client, service, self._wake)
         self._place: Pause | None = None
         self.closed = False
         self._turn: asyncio.Handle | None = None
@@ -51,7 +52,7 @@ class Connection:
 
     def retire(self) -> None:
         """End it if it waits for a first byte; an answer under way is its last anyway."""
-        if self._dialogue.idle or not self._begun:
+        if self.dialogue.idle or not self._begun:
             self.close()
 
     def close(self) -> None:
@@ -63,8 +64,21 @@ class Connection:
         for handle in (self._timer, self._turn):
             if handle is not None:
                 handle.cancel()
-        self._transport.close(reset=self._dialogue.close())
+        self._transport.close(reset=self.dialogue.close())
         self._ended(self)
+
+    # What the room calls
+
+    def leaves(self, step: Step) -> None:
+        self._place = None
+        self._until(self.dialogue.deadline)
+        self._guard(lambda: self._go_on(step))
+
+    def fails(self, error: Exception) -> None:
+        # One connection's bug is not the others' end.
+        if not isinstance(error, GoneError):
+            log.failure("a connection failed", error)
+        self.close()
 
     # What the loop calls
 
@@ -80,6 +94,9 @@ class Connection:
 
     def _expired(self) -> None:
         self._timer = None
+        if self._place is Pause.BYTES:
+            # Answers may have gone by.
+            self._deadline = self.dialogue.deadline
         if self._loop.time() >= self._deadline:
             self.close()
         elif self._deadline < math.inf:
@@ -94,16 +111,17 @@ class Connection:
 
     def _begin(self) -> None:
         if self._transport.shake_hands():
-            self._dialogue.subject = self._transport.subject
+            self.dialogue.subject = self._transport.subject
             self._begun = True
             self._go_on()
 
-    def _go_on(self) -> None:
+    def _go_on(self, step: Step | None = None) -> None:
         """From step to step, as far as it goes without waiting."""
-        dialogue, transport = self._dialogue, self._transport
+        dialogue, transport = self.dialogue, self._transport
         self._place = None
         for _ in range(TURN):
-            step = dialogue.step()
+            if step is None:
+                step = dialogue.step()
             if type(step) is bytes:
                 done = transport.write(step)
             elif isinstance(step, SendFile):
@@ -115,23 +133,24 @@ class Connection:
             if not done:
                 self._until(self._service.time() + self._service.timeouts.write)
                 return
+            step = None
         self._take_up()
 
     def _send_file(self, step: SendFile) -> bool:
         try:
             return self._transport.send_file(step)
         except SourceError as error:
-            self._dialogue.lost(error)
+            self.dialogue.lost(error)
             return True
 
     def _pause(self, place: Pause) -> None:
         self._place = place
         if place is Pause.BYTES:
-            self._until(self._dialogue.deadline)
-            self._transport.resume_reading()
+            self._until(self.dialogue.deadline)
+            self._transport.enter_room(self)
         elif place is Pause.WORD:
             self._until(math.inf)
-            if not self._dialogue.full:
+            if not self.dialogue.full:
                 self._transport.resume_reading()
         elif place is Pause.LINGER and self._transport.end():
             self._until(self._loop.time() + sockets.LINGER)
@@ -141,53 +160,27 @@ class Connection:
 
     def _read(self) -> None:
         place = self._place
-        if place is None or (place is Pause.WORD and self._dialogue.full):
+        if place is None or (place is Pause.WORD and self.dialogue.full):
             # There is no use for it now; the client waits.
             self._transport.pause_reading()
             return
         data = self._transport.read()
         if data is None:
             return
-        if place is Pause.BYTES:
-            answer = self._dialogue.at_once(data)
-            if answer is not None:
-                self._give(answer)
-                return
         if place is Pause.LINGER:
             self._lingering += 1
             if not data or self._lingering >= sockets.LINGER_READS:
                 self.close()
             return
-        self._dialogue.receive(data)
+        self.dialogue.receive(data)
         if self._turn is None:
             self._go_on()
-
-    def _give(self, answer: bytes | Parts | SendFile) -> None:
-        """All of it is there; most often the client takes it whole, and sends more."""
-        self._place = None
-        transport = self._transport
-        if isinstance(answer, bytes):
-            done = transport.write(answer)
-        elif isinstance(answer, SendFile):
-            done = self._send_file(answer)
-        else:
-            done = transport.write_parts(answer)
-        if not done:
-            self._until(self._service.time() + self._service.timeouts.write)
-            return
-        step = self._dialogue.step()
-        if step is Pause.BYTES:
-            self._place = step
-            self._until(self._dialogue.deadline)
-        else:
-            assert isinstance(step, Pause)
-            self._pause(step)
 
     def _flush(self) -> None:
         try:
             done = self._transport.flush()
         except SourceError as error:
-            self._dialogue.lost(error)
+            self.dialogue.lost(error)
             done = True
         if done:
             self._go_on()
@@ -212,9 +205,5 @@ class Connection:
             return
         try:
             act()
-        except GoneError:
-            self.close()
         except Exception as error:
-            # One connection's bug is not the others' end.
-            log.failure("a connection failed", error)
-            self.close()
+            self.fails(error)

@@ -1,5 +1,5 @@
-"""Sockets of ours on any asyncio loop: one epoll for all of them, which is itself what the loop
-watches.
+"""Sockets of ours on any asyncio loop: one epoll for all of them, the room's, which is itself what
+the loop watches.
 
 The loop then has one callback for all that is ready, instead of one for each socket. And a
 reset is told as any other event is: uvloop's own `add_reader` gives a socket up on it, and
@@ -11,13 +11,12 @@ import select
 import socket
 from collections.abc import Callable
 
+from ..driver.room import Room
+
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 LOST = select.EPOLLERR | select.EPOLLHUP
 """Told always, asked for or not."""
-
-BATCH = 64
-"""Sockets dealt with in a row; then the loop's other callbacks get their turn."""
 
 Ready = Callable[[int], None]
 
@@ -27,9 +26,11 @@ class Poller:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._epoll = select.epoll()
+        self._room = Room(self._tell)
+        self._epoll = self._room.epoll
         self._ready: dict[int, Ready] = {}
-        self._loop.add_reader(self._epoll.fileno(), self._poll)
+        self.enter = self._room.enter
+        self._loop.add_reader(self._epoll.fileno(), self._room.turn)
 
     def watch(self, fd: int, events: int, ready: Ready) -> None:
         """`ready` is given the events that have come, until `forget`."""
@@ -42,6 +43,7 @@ class Poller:
     def forget(self, fd: int) -> None:
         """Before it is closed."""
         del self._ready[fd]
+        self._room.leave(fd)
         self._epoll.unregister(fd)
 
     async def wait(self, sock: socket.socket, events: int) -> None:
@@ -61,11 +63,10 @@ class Poller:
 
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
-        self._epoll.close()
+        self._room.close()
 
-    def _poll(self) -> None:
-        for fd, events in self._epoll.poll(0, BATCH):
-            # One of those before it may have made it forgotten.
-            ready = self._ready.get(fd)
-            if ready is not None:
-                ready(events)
+    def _tell(self, fd: int, events: int) -> None:
+        # One of those before it may have made it forgotten.
+        ready = self._ready.get(fd)
+        if ready is not None:
+            ready(events)

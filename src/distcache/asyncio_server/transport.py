@@ -10,7 +10,8 @@ import ssl
 from collections.abc import Callable
 
 from ..access import subject
-from ..driver import Parts, SendFile, sockets
+from ..driver import SendFile, sockets
+from ..driver.room import Guest
 from ..driver.sockets import SourceError, Want
 from .poller import LOST, READ, WRITE, Poller
 
@@ -71,11 +72,6 @@ class Transport:
         self._data = memoryview(data)[sent:]
         return self._wait()
 
-    def write_parts(self, parts: Parts) -> bool:
-        """As `write`."""
-        self._data = sockets.send_parts(self._socket, parts)
-        return not self._data or self.flush()
-
     def send_file(self, file: SendFile) -> bool:
         """False: `writable` will be called, then `flush`. GoneError, SourceError."""
         self._data = file.before
@@ -111,6 +107,11 @@ class Transport:
             file.start += len(self._data)
         else:
             file.start += sockets.send_file(self._socket, file.fd, file.start, file.stop)
+
+    def enter_room(self, guest: Guest) -> None:
+        """Until it is told that its stay has ended, or `close`: what comes is the room's."""
+        self.resume_reading()
+        self._poller.enter(self._fd, guest)
 
     def resume_reading(self) -> None:
         if not self._events & READ:

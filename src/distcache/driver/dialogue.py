@@ -84,7 +84,7 @@ class Dialogue:
             return None
         self._begun = perf_counter()
         self._wire.skip()
-        self._between = self.idle = False
+        self.idle = False
         self._next = self._gone_at_once
         return answer
 
@@ -226,9 +226,11 @@ class Dialogue:
         if service.draining:
             self._next = _end
             return Pause.LINGER
+        # All else is as it was: nothing of it has come to the wire.
         self._next = self._read
-        self._partial = False
-        return self._await_first(service)
+        self.idle = True
+        self.deadline = service.time() + service.timeouts.idle
+        return Pause.BYTES
 
     def _end_answer(self) -> None:
         given, self._given = self._given, None

@@ -11,19 +11,22 @@ import trio
 from ..driver import Dialogue, Pause, SendFile, Service, Step, sockets
 from ..driver.sockets import GoneError, SourceError
 from .transport import Transport
+from .waiting import Hall, Seat
 
 
 class Connection:
     """Over TLS where the service has certificates. GoneError, with the socket closed."""
 
-    def __init__(self, sock: socket.socket, client: str, service: Service) -> None:
+    def __init__(self, sock: socket.socket, client: str, service: Service, hall: Hall) -> None:
         if service.certificates is not None:
             sock = sockets.secure(sock, service.certificates.current())
         self._service = service
         self._transport = Transport(sock, service.timeouts.write)
         self._dialogue = Dialogue(client, service, self._wake)
+        self._seat = Seat(sock, self._dialogue, hall)
         self._idle: trio.CancelScope | None = None
         self._waiting: trio.CancelScope | None = None
+        self._woken = False
         self._begun = False
         self._retired = False
 
@@ -31,11 +34,13 @@ class Connection:
         """Until either side has had enough; closes the socket."""
         try:
             if await self._begin():
-                while await self._do(self._dialogue.step()):
-                    pass
+                step = self._dialogue.step()
+                while step is not Pause.END:
+                    step = await self._do(step)
         except GoneError:
             pass
         finally:
+            self._seat.close()
             self._transport.close(reset=self._dialogue.close())
 
     def retire(self) -> None:
@@ -53,8 +58,8 @@ class Connection:
         self._idle = None
         return self._begun
 
-    async def _do(self, step: Step) -> bool:
-        """False: it was the last one. GoneError."""
+    async def _do(self, step: Step) -> Step:
+        """The next one. GoneError."""
         if isinstance(step, bytes):
             await self._transport.write(step)
         elif isinstance(step, SendFile):
@@ -63,12 +68,10 @@ class Connection:
             return await self._listen()
         elif step is Pause.WORD:
             await self._wait()
-        elif step is Pause.LINGER:
-            await self._transport.part()
-            return False
         else:
-            return False
-        return True
+            await self._transport.part()
+            return Pause.END
+        return self._dialogue.step()
 
     async def _send_file(self, step: SendFile) -> None:
         if step.before:
@@ -78,55 +81,29 @@ class Connection:
         except SourceError as error:
             self._dialogue.lost(error)
 
-    async def _listen(self) -> bool:
+    async def _listen(self) -> Step:
         dialogue = self._dialogue
         while True:
             with trio.CancelScope(deadline=dialogue.deadline) as self._idle:
-                # A client that is always quick with its next request must not keep the loop.
-                await trio.lowlevel.checkpoint()
-                step = await self._give()
+                step = await self._seat.wait()
             scope, self._idle = self._idle, None
             if not scope.cancelled_caught:
-                break
+                return step
             # The scope's deadline is that of the first request that was waited for in it.
             if self._retired or trio.current_time() >= dialogue.deadline:
-                return False
-        return await self._do(step)
-
-    async def _give(self) -> Step:
-        """Answers for as long as they are there at once; what is left to write of the last one.
-        Cancelling loses nothing. GoneError."""
-        dialogue, transport = self._dialogue, self._transport
-        while True:
-            data = await transport.read()
-            answer = dialogue.at_once(data)
-            if answer is None:
-                dialogue.receive(data)
-                return b""
-            if isinstance(answer, SendFile):
-                if not self._begin_file(answer):
-                    return answer
-            elif rest := transport.begin(answer):
-                return bytes(rest)
-            if self._service.draining or dialogue.step() is not Pause.BYTES:
-                return b""
-            await transport.readable()
-
-    def _begin_file(self, file: SendFile) -> bool:
-        """Whether nothing is left to send. GoneError."""
-        try:
-            return self._transport.begin_file(file)
-        except SourceError as error:
-            self._dialogue.lost(error)
-            return True
+                return Pause.END
 
     async def _wait(self) -> None:
-        with trio.CancelScope() as self._waiting:
-            if self._dialogue.full:
-                await trio.sleep_forever()
-            self._dialogue.receive(await self._transport.read())
-        self._waiting = None
+        if not self._woken:
+            with trio.CancelScope() as self._waiting:
+                if self._dialogue.full:
+                    await trio.sleep_forever()
+                self._dialogue.receive(await self._transport.read())
+            self._waiting = None
+        self._woken = False
 
     def _wake(self) -> None:
+        # The word may come before we are there to wait for it.
+        self._woken = True
         if self._waiting is not None:
             self._waiting.cancel()

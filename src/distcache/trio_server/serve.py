@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import trio
 
@@ -38,25 +38,27 @@ async def open_server(
     settings = settings_of(config)
     store = await trio.to_thread.run_sync(open_store, settings.root)
     try:
-        shell = Shell()
-        core = Cache(settings.core, store.hand_over())
-        service = assemble(settings, core, store, shell, trio.current_time, on_decision, tracing)
-        listening = open_listening(settings, sockets)
-        server = Server(settings, service, listening, shell)
-        debugging = None
-        if settings.debug is not None:
-            from ..debugging import Debugging
+        with closing(Shell()) as shell:
+            core = Cache(settings.core, store.hand_over())
+            service = assemble(
+                settings, core, store, shell, trio.current_time, on_decision, tracing
+            )
+            listening = open_listening(settings, sockets)
+            server = Server(settings, service, listening, shell)
+            debugging = None
+            if settings.debug is not None:
+                from ..debugging import Debugging
 
-            debugging = Debugging(settings, core, service, lambda: server.connections)
-            server.tell(debugging, open_debug(settings.debug))
-        announce(settings, store, server.url)
-        try:
-            async with _running(server):
-                yield server
-        finally:
-            listening.remove_path()
-            if debugging is not None:
-                debugging.close()
+                debugging = Debugging(settings, core, service, lambda: server.connections)
+                server.tell(debugging, open_debug(settings.debug))
+            announce(settings, store, server.url)
+            try:
+                async with _running(server):
+                    yield server
+            finally:
+                listening.remove_path()
+                if debugging is not None:
+                    debugging.close()
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(store.close)

@@ -93,6 +93,7 @@ class Server(Hosted[Connection]):
         places = trio.Semaphore(self._settings.max_connections)
         async with trio.open_nursery() as background:
             background.start_soon(self._shell.timer.run, self._service.driver)
+            background.start_soon(self._shell.hall.run)
             # What has become too old, or too much, while nobody served it.
             self._service.driver.feed(Woke())
             async with trio.open_nursery() as clients:
@@ -113,7 +114,7 @@ class Server(Hosted[Connection]):
     async def _operate(self, sock: socket.socket, client: str) -> None:
         assert self._debugging is not None
         with suppress(GoneError):
-            await self._serve(Connection(sock, client, self._debugging.service))
+            await self._serve(Connection(sock, client, self._debugging.service, self._shell.hall))
 
     async def _connect(self, sock: socket.socket, client: str) -> None:
         crowd = self._service.crowd
@@ -122,7 +123,7 @@ class Server(Hosted[Connection]):
             return
         try:
             with suppress(GoneError):
-                await self._serve(Connection(sock, client, self._service))
+                await self._serve(Connection(sock, client, self._service, self._shell.hall))
         finally:
             crowd.leave(client)
 

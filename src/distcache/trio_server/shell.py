@@ -8,6 +8,7 @@ import trio
 from ..core.oci import Time
 from ..driver.hosted import Fetching
 from .timer import Timer
+from .waiting import Hall
 
 T = TypeVar("T")
 
@@ -19,6 +20,7 @@ class Shell(Fetching):
     def __init__(self) -> None:
         super().__init__()
         self.timer = Timer()
+        self.hall = Hall()
         self.jobs: trio.Nursery | None = None
 
     def run_job(self, job: Callable[[], T], then: Callable[[T], None]) -> None:
@@ -27,6 +29,9 @@ class Shell(Fetching):
 
     def arm(self, deadline: Time | None) -> None:
         self.timer.arm(deadline)
+
+    def close(self) -> None:
+        self.hall.close()
 
 
 async def _run_job(job: Callable[[], T], then: Callable[[T], None]) -> None:

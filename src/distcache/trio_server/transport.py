@@ -6,7 +6,7 @@ import ssl
 import trio
 
 from ..access import subject
-from ..driver import Parts, SendFile, sockets
+from ..driver import sockets
 from ..driver.sockets import GoneError, Want
 
 
@@ -38,21 +38,6 @@ class Transport:
         while (data := sockets.receive(self._socket)) is None:
             await trio.lowlevel.wait_readable(self._fd)
         return data
-
-    async def readable(self) -> None:
-        """Something has come; others have had their turn meanwhile."""
-        await trio.lowlevel.wait_readable(self._fd)
-
-    def begin(self, data: bytes | Parts) -> bytes | memoryview:
-        """Write it as far as there is room: the rest. GoneError."""
-        if not isinstance(data, bytes):
-            return sockets.send_parts(self._socket, data)
-        count = sockets.send(self._socket, data)
-        return b"" if count == len(data) else memoryview(data)[count:]
-
-    def begin_file(self, file: SendFile) -> bool:
-        """See `sockets.begin_file`."""
-        return sockets.begin_file(self._socket, file)
 
     async def write(self, data: bytes | memoryview, *, more: bool = False) -> None:
         """All of it. `more` follows at once: they may leave together. GoneError."""

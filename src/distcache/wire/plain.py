@@ -52,11 +52,6 @@ def known(head: bytes) -> Request | None:
     return request
 
 
-def exactly(head: bytes) -> Request | None:
-    """As `known`, but always the same object for the same bytes: nothing with a Range."""
-    return _heads.get(head)
-
-
 def ranged(head: bytes) -> tuple[Request, bytes] | None:
     """Of a head with a Range: what `exactly` gives for the rest, and the value."""
     found = _RANGE.search(head)
@@ -219,6 +214,10 @@ def _date(now: float) -> bytes:
 
 
 _heads: Memo[bytes, Request] = Memo(HEADS)
+
+exactly = _heads.get
+"""As `known`, but always the same object for the same bytes: nothing with a Range."""
+
 _answers: Memo[tuple[AnswerHead, Pull, bytes], _Cut] = Memo(ANSWERS)
 _parts: Memo[tuple[object, ...], _Frame] = Memo(PARTS)
 _replies: Memo[tuple[Reply, bytes], _Cut] = Memo(64)
