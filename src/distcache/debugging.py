@@ -20,7 +20,7 @@ from .core.cache import Cache
 from .core.cooldown import HELD_BACK
 from .core.decision import Outcome
 from .core.events import Event, Pruned
-from .core.oci import Content, Repository, TagRef, Time
+from .core.oci import Content, Digest, Repository, TagRef, Time
 from .core.policy import MOVED
 from .core.pull import Catalog, Pull
 from .core.reports import Explanation, Filling, Image, Named, Reach, Stats
@@ -76,6 +76,9 @@ class Debugging:
 
     def explain(self, what: Named, repository: Repository) -> Explanation:
         return self._core.explain(what, repository, self.now())
+
+    def knows(self, what: TagRef | Repository | Digest) -> bool:
+        return self._core.knows(what)
 
     def fillings(self) -> list[Filling]:
         return self._core.fillings()

@@ -58,6 +58,23 @@ def test_a_forgotten_digest_is_deleted(anyhow: Shop) -> None:
     assert anyhow.ask("du")["stored_blobs"] == before - 1
 
 
+@pytest.mark.parametrize(
+    "ref", ["old:2", "docker.io/library/none", "ghcr.io/library/old:1", f"sha256:{'0' * 64}"]
+)
+def test_there_is_nothing_to_forget_of_what_is_not_known(anyhow: Shop, ref: str) -> None:
+    before = anyhow.ask("ls")
+    for words in (("forget", ref), ("forget", ref, "--json")):
+        done = anyhow.run(*words)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr == f"distcache: {ref} is not known: there is nothing to forget\n"
+    assert anyhow.ask("ls") == before
+
+
+@pytest.mark.parametrize("ref", ["old:1", "docker.io/library/old", LAYER])
+def test_what_was_forgotten_is_not_there_to_be_forgotten_again(anyhow: Shop, ref: str) -> None:
+    assert [anyhow.run("forget", ref).exit_code for _ in range(2)] == [0, 1]
+
+
 def test_a_dry_run_deletes_nothing_and_says_what_would_go(anyhow: Shop) -> None:
     before = anyhow.ask("du")
     enough = f"{before['repositories'][0]['size']}B"

@@ -118,7 +118,7 @@ def test_json_is_as_documented(shop: Shop, tmp_path: Path) -> None:
             "du": ["du"],
             "pin": ["pin", "old:1"],
             "unpin": ["unpin", "old:1"],
-            "forget": ["forget", "old:2"],
+            "forget": ["forget", "old:1"],
             "prune": ["prune", "--older-than", "1h"],
             "verify": ["verify"],
             "warm": ["warm", "old:1", "none:1"],

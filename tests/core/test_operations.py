@@ -84,7 +84,21 @@ def test_a_forgotten_repository_may_serve_nothing_and_another_still_may() -> Non
 def test_what_was_never_known_is_forgotten_in_vain() -> None:
     s = warm()
     for what in (TagRef(APP, "other"), OTHER, blob("unknown").digest):
+        assert not s.cache.knows(what)
         assert s.handle(Forgotten(what)) == []
+
+
+def test_what_can_be_forgotten_is_known_until_it_is() -> None:
+    s = scenario(config(negative_ttl=100.0), records(WARM, held(LAYER, under=OTHER)))
+    absent = TagRef(APP, "absent")
+    s.get(absent)
+    s.fetch.answers(404)
+    for what in (LATEST, absent, APP, OTHER, LAYER.digest):
+        before = s.cache.fingerprint(s.now)
+        assert s.cache.knows(what)
+        assert s.cache.fingerprint(s.now) == before, "looking changes nothing"
+        s.handle(Forgotten(what))
+        assert not s.cache.knows(what)
 
 
 def test_forgotten_content_is_deleted() -> None:

@@ -29,6 +29,9 @@ class Subject(Protocol):
 
     def explain(self, what: Pinnable, repository: Repository) -> Explanation: ...
 
+    def knows(self, what: TagRef | Repository | Digest) -> bool:
+        """Whether there is something to forget."""
+
     def fillings(self) -> list[Filling]: ...
 
     def reach(self) -> list[Reach]: ...
@@ -228,6 +231,8 @@ class Api:
         else:
             assert named.repository is not None
             what = named.repository
+        if not self._subject.knows(what):
+            raise Wrong(404, f"{said['ref']} is not known: there is nothing to forget")
         self._subject.feed(Forgotten(what))
         return {"ref": said["ref"], "forgotten": True}
 

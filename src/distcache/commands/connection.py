@@ -89,9 +89,12 @@ def _remote(settings: Settings) -> Line:
             raise CannotAsk(
                 f"orders need the key in {where}, which only the server's user can read"
             )
-        if answer.status != 200 or tree is None:
-            strange = f"{base} does not answer as this cache's debug listener: {answer.status}"
-            raise Wrong(answer.status, strange if tree is None else str(tree.get("error", strange)))
+        if tree is None or (answer.status != 200 and "error" not in tree):
+            raise CannotAsk(
+                f"{base} does not answer as this cache's debug listener: {answer.status}"
+            )
+        if answer.status != 200:
+            raise Wrong(answer.status, str(tree["error"]))
         return tree
 
     return Line(lambda n, s: call("GET", n, s), lambda n, s: call("POST", n, s), running=True)

@@ -1,6 +1,7 @@
 """`verify`, `import`: the bytes on disk."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from ..settings import Settings
 from ..store import StoreError, StoreLocked, open_store
 from ..store.verifying import stored_digests, verify_file
 from .common import ConfigOption, JsonOption, fail, progress, settings_of, show, size, told
-from .connection import CannotAsk, connected
+from .connection import CannotAsk, Line, connected
 
 
 def verify(
@@ -62,10 +63,19 @@ def _drop(settings: Settings, wrong: Sequence[Digest]) -> str | None:
     try:
         with connected(settings) as cache:
             for digest in wrong:
-                cache.order("forget", ref=digest)
+                _forget(cache, digest)
     except (CannotAsk, StoreError, OSError, Wrong) as error:
         return str(error)
     return None
+
+
+def _forget(cache: Line, digest: Digest) -> None:
+    """That it went by itself meanwhile is as good."""
+    try:
+        cache.order("forget", ref=digest)
+    except Wrong as wrong:
+        if wrong.status != HTTPStatus.NOT_FOUND:
+            raise
 
 
 def import_(

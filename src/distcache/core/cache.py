@@ -55,7 +55,7 @@ from .exchanges import Exchange, ExchangeState
 from .fingerprint import Labels, fingerprint
 from .hits import Hit
 from .inventory import BlobStored, GrantStored, Inventory, PinStored, SeenStored, TagStored
-from .oci import Content, Digest, Repository, Time
+from .oci import Content, Digest, Repository, TagRef, Time
 from .problems import TOO_SLOW
 from .pull import Pull
 from .reports import Explanation, Filling, Image, Named, Reach, Stats
@@ -158,6 +158,10 @@ class Cache:
     def explain(self, what: Named, repository: Repository, now: Time) -> Explanation:
         """What a pull of a tag, or of content under a repository, would meet."""
         return reports.explain(self._state, what, repository, now)
+
+    def knows(self, what: TagRef | Repository | Digest) -> bool:
+        """Whether there is something to forget."""
+        return operations.known(self._state, what)
 
     def would_free(self, event: Event, now: Time) -> tuple[int, int]:
         """Blobs and bytes that would be deleted if `event` came; nothing is."""

@@ -16,15 +16,22 @@ from .state import State
 from .tags import TagInput, TagState
 
 
+def known(state: State, what: TagRef | Repository | Digest) -> bool:
+    """Whether there is something to forget: a tag or its absence, what a repository may serve,
+    content that is stored."""
+    if isinstance(what, TagRef):
+        return any(_is_tag(reference, what) for reference in state.tags)
+    if isinstance(what, Repository):
+        tagged = any(reference.repository == what for reference in state.tags)
+        return tagged or any(what in holders for holders in state.grants.values())
+    blob = state.blobs.get(what)
+    return blob is not None and blob.state is BlobState.STORED
+
+
 def forget(state: State, what: TagRef | Repository | Digest) -> None:
     """The next pull asks upstream. Content that is being sent or fetched stays for those."""
     if isinstance(what, TagRef):
-        _forget_tags(
-            state,
-            lambda r: (
-                isinstance(r, TagRef) and (r.repository, r.tag) == (what.repository, what.tag)
-            ),
-        )
+        _forget_tags(state, lambda r: _is_tag(r, what))
         return
     if isinstance(what, Repository):
         _forget_tags(state, lambda r: r.repository == what)
@@ -50,6 +57,12 @@ def pin(state: State, what: Named, keep: bool) -> None:
     elif not keep and what in state.pins:
         state.pins = state.pins - {what}
         state.emit(Journal(PinDropped(what)))
+
+
+def _is_tag(reference: Reference, what: TagRef) -> bool:
+    """Whatever types its clients take."""
+    named = (what.repository, what.tag)
+    return isinstance(reference, TagRef) and (reference.repository, reference.tag) == named
 
 
 def _forget_tags(state: State, wanted: Callable[[Reference], bool]) -> None:

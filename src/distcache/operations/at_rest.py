@@ -10,7 +10,7 @@ from ..core.config import Config
 from ..core.effects import DeleteBlob, Effect, Journal
 from ..core.events import BlobDeleted, Event, StoreFailed, StoreOperation
 from ..core.inventory import Record
-from ..core.oci import Repository, Time
+from ..core.oci import Digest, Repository, TagRef, Time
 from ..core.reports import Explanation, Filling, Image, Named, Reach, Stats
 from ..store import Store, StoreError, open_store
 
@@ -30,6 +30,9 @@ class AtRest:
 
     def explain(self, what: Named, repository: Repository) -> Explanation:
         return self._cache.explain(what, repository, self.now())
+
+    def knows(self, what: TagRef | Repository | Digest) -> bool:
+        return self._cache.knows(what)
 
     def fillings(self) -> list[Filling]:
         return self._cache.fillings()
