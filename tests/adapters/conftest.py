@@ -9,6 +9,8 @@ pytest.register_assert_rewrite(
     "tests.adapters.contract",
     "tests.adapters.contract_access",
     "tests.adapters.contract_hosting",
+    "tests.adapters.contract_logins",
+    "tests.adapters.contract_operating",
     "tests.adapters.contract_time",
 )
 

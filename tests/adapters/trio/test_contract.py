@@ -7,6 +7,7 @@ import pytest
 from tests.adapters.contract import *  # noqa: F403
 from tests.adapters.contract_access import *  # noqa: F403
 from tests.adapters.contract_hosting import *  # noqa: F403
+from tests.adapters.contract_logins import *  # noqa: F403
 from tests.adapters.contract_operating import *  # noqa: F403
 from tests.adapters.contract_time import *  # noqa: F403
 from tests.adapters.harness import Benches
