@@ -4,7 +4,8 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -12,7 +13,7 @@ from attrs import evolve, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from distcache.access import TokenRule
 from distcache.access.keys import Keys
@@ -89,6 +90,17 @@ def certify(
     plain = isinstance(signing, ed25519.Ed25519PrivateKey)
     certificate = builder.sign(signing, None if plain else hashes.SHA256())
     return Signer(own, (certificate, *(by.chain if by else ())))
+
+
+lasting = partial(certify, begins=946684800.0, ends=4102444800.0)
+"""The clock of `ssl` cannot be chosen: good from 2000 to 2100."""
+
+
+def write(path: Path, signer: Signer) -> Path:
+    """Its key and its certificates, in one file."""
+    pem = signer.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(pem + b"".join(c.public_bytes(Encoding.PEM) for c in signer.chain))
+    return path
 
 
 def claims(**changes: object) -> dict[str, object]:

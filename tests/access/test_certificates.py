@@ -1,24 +1,13 @@
 """Certificates of clients, through real handshakes of the server's own TLS settings."""
 
 import ssl
-from functools import partial
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from distcache.access.certificates import subject
 from distcache.settings import ServerTls
-from tests.access.signing import Signer, certify, key
-
-lasting = partial(certify, begins=946684800.0, ends=4102444800.0)
-"""The clock of `ssl` cannot be chosen: good from 2000 to 2100."""
-
-
-def write(path: Path, signer: Signer) -> Path:
-    pem = signer.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(pem + b"".join(c.public_bytes(Encoding.PEM) for c in signer.chain))
-    return path
+from tests.access.signing import Signer, key, lasting, write
 
 
 @pytest.fixture

@@ -30,12 +30,13 @@ IN_BOTH = len(SHARED) + len(b'{"tag": "1"}')
 @define(eq=False)
 class Shop:
     """`upstream` is the default one, as docker.io, and there is ghcr.io, which nobody reaches.
-    `http` and `proxy` are further keys of the configuration's sections."""
+    `http`, `proxy` and `auth` are further keys of the configuration's sections."""
 
     directory: Path
     upstream: Origin
     http: dict[str, object] = field(factory=dict)
     proxy: dict[str, object] = field(factory=dict)
+    auth: dict[str, object] = field(factory=dict)
     port: int = field(factory=free_port)
     debug_port: int = field(factory=free_port)
 
@@ -62,6 +63,8 @@ class Shop:
             "http": http | self.http,
             "proxy": {"upstreams": {"docker.io": hub, "ghcr.io": {}}, **self.proxy},
         }
+        if self.auth:
+            tree["auth"] = self.auth
         self.config.write_text(yaml.safe_dump(tree))
 
     @contextmanager

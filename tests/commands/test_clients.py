@@ -123,6 +123,7 @@ def test_json_is_as_documented(shop: Shop, tmp_path: Path) -> None:
             "verify": ["verify"],
             "warm": ["warm", "old:1", "none:1"],
             "client-config": ["client-config", "kind"],
+            "healthcheck": ["healthcheck"],
         }
         said = {name: shop.run(*line, "--json").stdout for name, line in words.items()}
     said["import"] = shop.run("import", old.root, "--json").stdout

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -64,6 +65,18 @@ def test_what_failed_is_shown_with_its_evidence(tmp_path: Path) -> None:
     assert [one for one, case in cases.items() if case.find("failure") is not None] == ["base-ping"]
     skipped = [one for one, case in cases.items() if case.find("skipped") is not None]
     assert skipped == ["base-version", "cache-pull"]
+
+
+@pytest.mark.parametrize(("option", "read"), [("--json", json.loads), ("--junit", ElementTree.XML)])
+def test_a_report_on_standard_output_is_alone_there(
+    option: str, read: Callable[[str], object]
+) -> None:
+    with Toy("127.0.0.1", 0, stocked("command"), when(is_ping, becomes(404))) as toy:
+        result = invoke(f"http://127.0.0.1:{toy.port}", *chosen("base-ping"), option, "-")
+    assert result.exit_code == 1
+    read(result.stdout)
+    assert "base-ping" in result.stdout
+    assert "MUST failed base-ping" in result.stderr
 
 
 def test_a_should_that_failed_fails_no_run() -> None:

@@ -22,7 +22,7 @@ from ..core.oci import TagRef
 from ..operations.warming import Limited, Platform, Step, Warmer, WarmingFailed
 from ..settings import Settings
 from ..store import StoreError
-from .address import address, given, trust
+from .address import CertOption, KeyOption, address, given, secured
 from .common import (
     ConfigOption,
     JsonOption,
@@ -58,6 +58,8 @@ def warm(
     url: Annotated[
         str | None, typer.Option(help="The cache's address; else the configuration's.")
     ] = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -73,7 +75,7 @@ def warm(
     platforms = None if all_platforms else [_platform(text) for text in platform or [_own()]]
     base = address(settings) if url is None else given(url)
     with told():
-        own = trust(settings) if url is None else None
+        tls = secured(settings, url, cert, key)
     login = os.environ.get(USER)
     results = []
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
@@ -84,7 +86,7 @@ def warm(
             if url is None:
                 spent |= _scarce(settings)
             task = bars.add_task(ref, total=0)
-            warmer = Warmer(base, platforms, _shown(bars, task), login, own)
+            warmer = Warmer(base, platforms, _shown(bars, task), login, tls)
             results.append(_one(names, ref, warmer, spent))
             bars.remove_task(task)
 

@@ -16,6 +16,8 @@ from .connection import Address
 from .login import Credentials
 from .runner import Options, Unreachable, endpoint, run
 
+OUTPUT = Path("-")
+
 
 def conformance(
     url: Annotated[str, typer.Argument(help="The registry or cache: http://host:port.")],
@@ -45,13 +47,18 @@ def conformance(
     examples: Annotated[int, typer.Option(min=1, help="How many each property tries.")] = 40,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a byte.")] = 30.0,
     seed: Annotated[str | None, typer.Option(help="Of generated images: the same again.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the report there as JSON.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write the report there as JUnit.")] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(help="Write the report there as JSON; - is standard output."),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="The same as JUnit's XML.")] = None,
 ) -> None:
     """Check a registry or a cache over the wire against the protocol.
 
     Exit status: 0 no MUST failed; 1 one did; 2 wrong usage; 3 the target cannot be reached."""
     chosen = _checks(only or [])
+    if json == junit == OUTPUT:
+        _fail("only one report can be on standard output", 2)
     if (tag or digest) and not repository:
         _fail("--tag and --digest need --repository", 2)
     if push and not upstream:
@@ -94,7 +101,8 @@ def _checks(only: list[str]) -> list[Check]:
 
 
 def _check(options: Options, chosen: list[Check], json: Path | None, junit: Path | None) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    # Where a report is on standard output it is alone there.
+    console = Console(stderr=OUTPUT in (json, junit), highlight=False, soft_wrap=True)
     try:
         with console.status("") as status:
             said = run(options, chosen, lambda result: status.update(result.check.id))
@@ -104,7 +112,9 @@ def _check(options: Options, chosen: list[Check], json: Path | None, junit: Path
         _fail(f"cannot listen for --origin: {error}", 2)
     report.show(said, console)
     for path, text in ((json, report.as_json(said)), (junit, report.as_junit(said))):
-        if path is not None:
+        if path == OUTPUT:
+            print(text, end="")
+        elif path is not None:
             path.write_text(text)
     raise typer.Exit(1 if said.failed else 0)
 
