@@ -114,6 +114,28 @@ def test_all_else_is_the_connection_s_with_its_next_step(hotel: Hotel) -> None:
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
+def test_what_came_of_the_next_request_with_the_one_before_is_to_end_in_time(
+    hotel: Hotel,
+) -> None:
+    one = hotel.guest()
+    assert one.hears(TAG + b"GET /v2/ HTT") == b""
+    said, place = follow(hotel, one, one.steps.pop())
+    assert (said.endswith(MANIFEST), place) == (True, Pause.BYTES)
+    assert not one.dialogue.idle
+    due = hotel.side.now + 30.0
+    assert one.dialogue.deadline == due
+    hotel.side.now += 20.0
+    one.enter()
+    assert one.hears(b"P/1.1\r\n") == b""
+    assert (one.steps.pop(), one.dialogue.deadline) == (Pause.BYTES, due)
+    one.enter()
+    assert one.hears(b"Host: h\r\n\r\n") == b""
+    said, place = follow(hotel, one, one.steps.pop())
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert one.dialogue.idle
+    assert one.dialogue.deadline == hotel.side.now + 75.0
+
+
 def test_one_that_says_no_more_is_to_be_closed(hotel: Hotel) -> None:
     one = hotel.guest()
     one.client.shutdown(socket.SHUT_WR)

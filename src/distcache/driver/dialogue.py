@@ -126,6 +126,9 @@ class Dialogue:
         service = self._service
         if service.draining:
             return Pause.END
+        if self._wire.begun:
+            # It came together with the request before.
+            return self._await_rest(service)
         return self._await_first(service)
 
     def _await_first(self, service: Service) -> Step:
@@ -142,10 +145,13 @@ class Dialogue:
         found = self._wire.next()
         if found is not Signal.NEED_DATA:
             return self._found(found)
+        return self._await_rest(self._service)
+
+    def _await_rest(self, service: Service) -> Step:
         if not self._partial:
             # What has begun is to end in time, however often a byte of it comes.
             self._partial = True
-            self.deadline = self._service.time() + self._service.timeouts.headers
+            self.deadline = service.time() + service.timeouts.headers
         return Pause.BYTES
 
     def _found(self, found: Request | Reject | Signal) -> Step:

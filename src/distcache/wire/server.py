@@ -46,6 +46,11 @@ class ServerWire:
         return bool(self._input) or self._eof or self._plain is None
 
     @property
+    def begun(self) -> bool:
+        """A part of the next request is here, after `next` found that it is not all of it."""
+        return bool(self._input) or not self._clean
+
+    @property
     def between(self) -> bool:
         """Nothing is under way, and no byte of what comes next is here: a request and its answer
         may go by without this being told, but for `skip`."""
