@@ -262,12 +262,22 @@ class Docker:
         return self._pull(repository.removeprefix("library/"))
 
     def pull_as(self, cache: CacheServer, repository: str, login: str | None) -> frozenset[str]:
-        keep = ["--config", str(self.directory / "client")]
-        shutil.rmtree(self.directory / "client", ignore_errors=True)
+        return self.pull_by(cache.address, repository, login)
+
+    def pull_by(self, address: str, repository: str, login: str | None) -> frozenset[str]:
+        """The same from the cache at `address`, one of its names."""
+        keep = self.directory / "client"
+        shutil.rmtree(keep, ignore_errors=True)
         if login is not None:
-            user, _, password = login.partition(":")
-            self._docker(*keep, "login", "-u", user, "-p", password, cache.address)
-        return self._pull(f"{cache.address}/{repository}:latest", *keep)
+            self.log_in(address, login, keep)
+        return self._pull(f"{address}/{repository}:latest", "--config", str(keep))
+
+    def log_in(self, address: str, login: str, directory: Path) -> Path:
+        """At the registry at `address`; the `config.json` that docker wrote in `directory`."""
+        user, _, password = login.partition(":")
+        keep = ("--config", str(directory))
+        self._docker(*keep, "login", "-u", user, "-p", password, address)
+        return directory / "config.json"
 
     def _pull(self, name: str, *keep: str) -> frozenset[str]:
         self._docker(*keep, "pull", "--quiet", name)

@@ -1,13 +1,15 @@
 """Who may see what: several registries at once, each with a login of its own, and clients that
 log in here, or through here at the upstream."""
 
+import json
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.interop.catalog import Catalog
 from tests.interop.clients import Client, ClientError, Ctr, Docker, Podman, Skopeo
-from tests.interop.conftest import Caches, Upstreams
+from tests.interop.conftest import Caches, Registries, Upstreams
 from tests.interop.test_clients import every_client
 from tests.interop.tokens import ISSUER, SERVICE, token_service
 from tests.interop.upstream import PASSWORD, USER, Mode, Upstream, write_htpasswd
@@ -174,3 +176,104 @@ def test_clients_come_by_a_path_and_log_in_at_upstream(
     manifest = catalog.images[REPOSITORY]
     path = f"tokens.example/{REPOSITORY}"
     assert client.pull_as(cache, path, LOGIN) == client.expected(manifest)
+
+
+def test_an_identity_token_that_docker_login_left(
+    catalog: Catalog,
+    docker: Docker,
+    skopeo: Skopeo,
+    registries: Registries,
+    caches: Caches,
+    tmp_path: Path,
+) -> None:
+    """Docker keeps what the token service gave it, not the password, which the cache never sees."""
+    registry = registries(Mode.TOKEN_OFFLINE)
+    tokens = registry.tokens
+    assert tokens is not None
+    host = f"127.0.0.1:{registry.port}"
+    config = docker.log_in(host, LOGIN, tmp_path / "docker")
+    (entry,) = json.loads(config.read_text())["auths"].values()
+    tokens.forms.clear()
+    cache = caches({"remoteurl": f"http://{host}", "docker_config": str(config)})
+    manifest = catalog.images[REPOSITORY]
+    skopeo.forget()
+    assert skopeo.pull(cache, REPOSITORY) == skopeo.expected(manifest)
+    assert tokens.forms == [
+        {
+            "grant_type": "refresh_token",
+            "client_id": "distcache",
+            "service": SERVICE,
+            "scope": f"repository:{REPOSITORY}:pull",
+            "refresh_token": entry["identitytoken"],
+        }
+    ]
+    assert entry["identitytoken"] not in cache.server.text()
+
+
+def test_an_identity_token_that_was_revoked_is_mended_by_the_next_login(
+    catalog: Catalog,
+    docker: Docker,
+    skopeo: Skopeo,
+    registries: Registries,
+    caches: Caches,
+    tmp_path: Path,
+) -> None:
+    registry = registries(Mode.TOKEN_OFFLINE)
+    assert registry.tokens is not None
+    host = f"127.0.0.1:{registry.port}"
+    config = docker.log_in(host, LOGIN, tmp_path / "docker")
+    registry.tokens.revoke()
+    cache = caches({"remoteurl": f"http://{host}", "docker_config": str(config)})
+    skopeo.forget()
+    with pytest.raises(ClientError):
+        skopeo.pull(cache, REPOSITORY)
+    docker.log_in(host, LOGIN, tmp_path / "docker")
+    path = f"/v2/{REPOSITORY}/manifests/latest"
+    # A file is looked at once a second.
+    while ask(cache.port, path).status != 200:
+        pass
+    manifest = catalog.images[REPOSITORY]
+    assert skopeo.pull(cache, REPOSITORY) == skopeo.expected(manifest)
+
+
+def test_docker_comes_by_a_virtual_host_and_logs_in_at_upstream(
+    catalog: Catalog, docker: Docker, upstreams: Upstreams, caches: Caches
+) -> None:
+    upstream = upstreams(Mode.TOKEN_OFFLINE)
+    tokens = upstream.registry.tokens
+    assert tokens is not None
+    remote = {"remoteurl": upstream.wiretap.url, "passthrough": True, "hosts": ["localhost"]}
+    cache = caches({"upstreams": {"tokens.example": remote, "docker.io": {}}})
+    address = f"localhost:{cache.port}"
+    manifest = catalog.images[REPOSITORY]
+    docker.forget()
+    for login in (None, f"{USER}:wrong"):
+        with pytest.raises(ClientError):
+            docker.pull_by(address, REPOSITORY, login)
+    tokens.forms.clear()
+    assert docker.pull_by(address, REPOSITORY, LOGIN) == docker.expected(manifest)
+    asked = {(form["grant_type"], form.get("scope")) for form in tokens.forms}
+    assert asked == {("refresh_token", f"repository:{REPOSITORY}:pull")}
+
+
+def test_docker_by_a_path_asks_upstreams_token_service_for_the_whole_path(
+    docker: Docker, upstreams: Upstreams, caches: Caches
+) -> None:
+    """The challenge that it is given for the image names the right scope; docker looks at that of
+    `/v2/` alone, and makes a scope of its own."""
+    upstream = upstreams(Mode.TOKEN)
+    tokens = upstream.registry.tokens
+    assert tokens is not None
+    remote = {"remoteurl": upstream.wiretap.url, "passthrough": True}
+    cache = caches({"upstreams": {"tokens.example": remote}})
+    path = f"tokens.example/{REPOSITORY}"
+    challenge = ask(cache.port, f"/v2/{path}/manifests/latest").headers["www-authenticate"]
+    assert challenge.endswith(f',scope="repository:{REPOSITORY}:pull"')
+    tokens.requests.clear()
+    docker.forget()
+    with pytest.raises(ClientError, match="denied"):
+        docker.pull_as(cache, path, LOGIN)
+    queries = [parse_qs(urlsplit(target).query) for target in tokens.requests]
+    assert [query.get("scope") for query in queries] == [None, [f"repository:{path}:pull"]]
+    assert {query["service"][0] for query in queries} == {SERVICE}
+    assert {one.status for one in upstream.wiretap.seen()} == {401}

@@ -28,6 +28,8 @@ class Mode(Enum):
     TOKEN = "token"
     TOKEN_ANONYMOUS = "token-anonymous"
     """A token is needed, but anybody gets one: Docker Hub's public images."""
+    TOKEN_OFFLINE = "token-offline"
+    """A token is needed, and who logs in is given a refresh token for the time after."""
     TLS = "tls"
     """Open, over https, with a certificate that only its own authority vouches for."""
 
@@ -90,8 +92,9 @@ def registry(mode: Mode, directory: Path, storage: Path) -> Iterator[Registry]:
         elif mode is Mode.HTPASSWD:
             auth = {"htpasswd": {"realm": "interop", "path": str(write_htpasswd(directory))}}
         elif mode is not Mode.PLAIN:
-            credentials = f"{USER}:{PASSWORD}" if mode is Mode.TOKEN else None
-            tokens = stack.enter_context(token_service(directory, credentials))
+            credentials = None if mode is Mode.TOKEN_ANONYMOUS else f"{USER}:{PASSWORD}"
+            offline = mode is Mode.TOKEN_OFFLINE
+            tokens = stack.enter_context(token_service(directory, credentials, offline))
             names = {"realm": tokens.realm, "service": SERVICE, "issuer": ISSUER}
             auth = {"token": {**names, "rootcertbundle": str(tokens.certificate)}}
         server = registry_server(directory, storage, auth, tls)
