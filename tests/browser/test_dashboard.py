@@ -7,6 +7,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from distcache.testing import Images, Upstream, image
+from tests.adapters.blocking import Client
+from tests.adapters.scripted import hang, scripted, until
 from tests.commands.shop import Shop
 from tests.interop.tools import need
 from tests.support.origin import Origin
@@ -44,6 +46,9 @@ RATIO = """() => {
   return found;
 }"""
 """Texts whose contrast is below WCAG 2.1's 4.5 (1.4.3, AA)."""
+CUT_OFF = """() => [...document.querySelectorAll("section")]
+  .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"""
+"""Sections of which a part is to be seen only by scrolling sideways."""
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +143,35 @@ def test_it_can_be_read_on_every_screen(
     page.goto(f"http://{shop.debug}/?ref=team/app:1")
     live(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CUT_OFF) == []
     assert page.evaluate(RATIO) == []
     levels = page.locator("h1, h2").evaluate_all("all => all.map((one) => one.tagName)")
     assert levels[0] == "H1"
     assert levels.count("H1") == 1
     page.screenshot(path=tmp_path / f"{scheme}-{width}.png", full_page=True)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_transfer_under_way_is_seen_whole(
+    browser: Browser, tmp_path: Path, width: int, height: int
+) -> None:
+    layer = bytes(4_000_000)
+    with scripted() as upstream:
+        shop = Shop(tmp_path, Origin(upstream.port))
+        shop.configure()
+        path = upstream.blob("ml/weights", layer, until(layer, 1_000_000, hang))
+        context = browser.new_context(viewport={"width": width, "height": height})
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        with shop.running(), Client.to(shop.port) as client:
+            client.ask(path)
+            client.head()
+            client.take(1_000_000)
+            page.goto(f"http://{shop.debug}/")
+            expect(page.get_by_text("1.0 MB of 4.0 MB")).to_be_visible(timeout=PATIENCE)
+            expect(page.get_by_label("docker.io/ml/weights")).to_have_attribute("max", "4000000")
+            assert page.evaluate(CUT_OFF) == []
+        context.close()
 
 
 def test_without_its_script_it_is_the_same(browser: Browser, shop: Shop) -> None:

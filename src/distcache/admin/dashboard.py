@@ -142,7 +142,8 @@ class Dashboard:
                 if whole
                 else ""
             )
-            amount = decimal(one["have"]) + (f" of {decimal(whole)}" if whole else "")
+            # On two lines: beside a name and a bar it would not fit on a phone.
+            amount = decimal(one["have"]) + (f" <br>of {decimal(whole)}" if whole else "")
             rows.append(
                 f'<tr><td class="name">{escape(one["repository"])}<br>'
                 f'<span class="dim">{escape(one["digest"][:19])} {escape(one["state"])}</span>'
@@ -176,7 +177,7 @@ class Dashboard:
             for name, count in self._recent.top(TOP)
         ]
         head = ("repository", "n:pulls", "n:hits", "n:sent")
-        return _section("Most asked for", _table(head, rows, "Nothing was pulled yet."))
+        return _section("Most sent", _table(head, rows, "Nothing was pulled yet."))
 
     def _images(self) -> str:
         rows = [
