@@ -131,6 +131,35 @@ def test_the_nearest_deadline_is_named() -> None:
     assert s.cache.next_deadline() == START + 28.0
 
 
+def test_a_hit_that_was_kept_ends_with_the_policies_that_it_came_by() -> None:
+    s = warm(tag_ttl=60.0)
+    s.passes(0.5)
+    pull = Pull(Method.GET, LATEST)
+    s._ask(pull).takes_all()
+    assert s.cache.whole(pull, s.now)
+    s.cache.configure(config())
+    assert s.cache.whole(pull, s.now) is None
+    assert s._ask(pull).status is None
+
+
+def test_a_hit_that_was_kept_does_not_come_back_with_a_change_of_policies() -> None:
+    s = warm(tag_ttl=60.0)
+    s.passes(0.5)
+    pull = Pull(Method.GET, LATEST)
+    s._ask(pull).takes_all()
+    assert s.cache.whole(pull, s.now)
+    s.handle(Forgotten(IMAGE.digest))
+    s.cache.configure(config(tag_ttl=60.0))
+    assert s.cache.whole(pull, s.now) is None
+
+
+def test_new_policies_bring_new_deadlines() -> None:
+    s = scenario(config(ttl=20.0), held(LAYER))
+    assert s.cache.next_deadline() == START + 20.0
+    s.cache.configure(config(ttl=30.0))
+    assert s.cache.next_deadline() == START + 30.0
+
+
 def test_new_policies_hold_from_now_on() -> None:
     s = scenario(records=held(IMAGE, tag=LATEST))
     assert s.get(LATEST).status is None
@@ -174,6 +203,43 @@ def test_a_token_s_end_is_kept_as_a_deadline() -> None:
     s.passes(55.0)
     s.get(blob("second").under(APP))
     assert s.token.open
+
+
+def test_how_long_a_token_that_has_ended_was_good_does_not_matter() -> None:
+    marks = set()
+    for seconds in (30.0, 60.0):
+        s = scenario(config(negative_ttl=0.0))
+        s.get(BLOB)
+        s.fetch.answers(401, challenges=(BEARER,))
+        s.token.grants("t1", seconds)
+        s.fetch.answers(404)
+        s.passes(100.0)
+        marks.add(s.cache.fingerprint(s.now))
+    assert len(marks) == 1
+
+
+def test_who_has_all_of_a_range_leaves_the_transfer_to_wait_for_others() -> None:
+    s = scenario()
+    client = s.get(BLOB, ranges=(RangeSpec(0, 9),))
+    s.fetch.offers(LAYER)
+    s.fetch.brings(40)
+    s.now += 1.0
+    client.takes()
+    assert client.end == "finished"
+    assert s.cache.next_deadline() == START + 11.0
+
+
+def test_of_what_is_due_at_once_each_has_its_consequences_before_the_next() -> None:
+    """Waking was late: the transfer, which may not be tried again, fails who waits for it just
+    before its patience would end."""
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.fails(Cause.CUT)
+    s.fetch.fails(Cause.CUT)
+    s.cache.configure(config(offline=True))
+    s.now += 30.0
+    s.handle(Woke())
+    assert client.status == 503
 
 
 # The start

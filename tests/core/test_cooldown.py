@@ -185,7 +185,7 @@ def test_what_is_held_when_the_policy_begins_stays_served() -> None:
     for item in (DEEP, INDEX, IMAGE, LAYER):
         assert s.get(item.under(APP)).status == 200
     known = {record.digest: record.since for record in s.journalled(SeenStored)}
-    assert known == dict.fromkeys((DEEP.digest, INDEX.digest, IMAGE.digest), cooldown.BEFORE)
+    assert known == dict.fromkeys((DEEP.digest, INDEX.digest, IMAGE.digest), 0.0)
 
 
 def test_it_stays_served_after_it_had_to_go() -> None:
@@ -214,9 +214,9 @@ def test_what_was_on_its_way_into_the_store_then_stays_served() -> None:
     client.takes_all()
     s.cache.configure(COOL)
     s.stores()
+    assert s.pulls(IMAGE).status == 200, "as old as what names it"
     again = checked(s, INDEX)
     assert (again.status, again.decision.cooling) == (200, False)
-    assert s.pulls(IMAGE).status == 200
 
 
 @pytest.mark.parametrize(
@@ -289,3 +289,33 @@ def test_what_is_remembered_is_bounded_and_the_oldest_goes() -> None:
 def test_what_is_held_is_served_though_its_age_is_forgotten() -> None:
     s = scenario(config(cool_down=DAY, limits=Limits(seen=1)), held(MOVED, IMAGE))
     assert [s.get(item.under(APP)).status for item in (MOVED, IMAGE)] == [200, 200]
+
+
+def test_an_index_whose_age_is_forgotten_says_nothing_of_what_it_names() -> None:
+    s = scenario(config(cool_down=DAY, limits=Limits(seen=1)), held(INDEX, IMAGE))
+    s.get(IMAGE.under(APP))
+    seen = s.journalled(SeenStored)
+    assert s.get(INDEX.under(APP)).status == 200
+    assert s.journalled(SeenStored) == seen
+
+
+def test_a_longer_cool_down_counts_from_when_it_was_known_too() -> None:
+    s = scenario(COOL)
+    denied(checked(s))
+    s.passes(3 * DAY)
+    s.pulls_tag(IMAGE)
+    s.cache.configure(config(cool_down=9 * DAY, ttl=None))
+    denied(checked(s))
+    s.passes(6 * DAY)
+    assert checked(s).status == 200
+
+
+def test_without_the_policy_an_age_holds_nothing_back_and_is_not_handed_down() -> None:
+    """Not even one that the clock, set back, has not come to yet."""
+    early = [SeenStored(APP, item.digest, START + 60.0) for item in (IMAGE, INDEX)]
+    s = scenario(records=records(held(INDEX, MOVED), early))
+    for item in (INDEX, MOVED):
+        assert s.get(item.under(APP)).status == 200
+    s = scenario(records=records(held(INDEX), early[1:]))
+    assert s.get(INDEX.under(APP)).status == 200
+    assert s.journalled(SeenStored) == []

@@ -4,6 +4,7 @@ import pytest
 from attrs.exceptions import FrozenInstanceError
 
 from distcache.core import effects
+from distcache.core.decision import Decision, Outcome
 from distcache.core.effects import (
     AnswerHead,
     Code,
@@ -65,3 +66,11 @@ def test_an_effect_shows_no_credentials() -> None:
 def test_notes_that_say_the_same_are_equal() -> None:
     assert Note(effects.Level.INFO, "x", (("a", 1),)) == Note(effects.Level.INFO, "x", (("a", 1),))
     assert Note(effects.Level.INFO, "x") != Note(effects.Level.ERROR, "x")
+
+
+def test_what_is_not_said_is_nothing() -> None:
+    assert Spool(1, Medium.FILE) == Spool(1, Medium.FILE, None, first=0, limit=None, after=None)
+    plain = UpstreamRequest(Method.GET, APP, LAYER.content)
+    assert plain == UpstreamRequest(Method.GET, APP, LAYER.content, None, None, 0, None, None)
+    head = AnswerHead(200, Decision(Outcome.HIT))
+    assert (head.length, head.more) == (0, False)

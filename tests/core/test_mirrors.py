@@ -1,6 +1,7 @@
 """Mirrors are asked in their order, the upstream itself last, and its word alone is final."""
 
 import pytest
+from attrs import evolve
 
 from distcache.core.config import Config, Limits, Upstream
 from distcache.core.events import Cause, Challenge, Location, Secret
@@ -71,6 +72,11 @@ def test_one_that_fails_is_passed_over_for_a_growing_while(cause: Cause) -> None
     s.passes(19.9)
     s.get(LATEST)
     assert asked(s) == 1, "it rests twice as long"
+    s.fetch.answers(404)
+    s.fetch.answers(404)
+    s.passes(0.2)
+    s.get(LATEST)
+    assert asked(s) == 0, "and no longer"
 
 
 def test_one_that_only_lacks_it_is_asked_for_the_next_thing() -> None:
@@ -191,3 +197,14 @@ def test_a_redirect_of_a_mirror_that_may_not_be_followed_leads_to_the_next() -> 
     s.fetch.answers(307, location=Location("http://127.0.0.1/", False, allowed=False))
     assert asked(s) == 1
     assert s.asked() == (Method.GET, LAYER.content)
+
+
+def test_a_rest_may_be_short() -> None:
+    s = scenario(evolve(TWO, limits=Limits(mirror_rest=0.5)))
+    s.get(LATEST)
+    s.fetch.fails(Cause.UNREACHABLE)
+    s.fetch.answers(404)
+    s.fetch.answers(404)
+    s.passes(0.5)
+    s.get(LATEST)
+    assert asked(s) == 0

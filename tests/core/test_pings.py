@@ -109,3 +109,10 @@ def test_where_a_login_of_our_own_is_refused_it_is_not_tried_again() -> None:
     assert first.status == 401
     again = s.get(ours)
     assert (again.status, len(s.transfers), len(s.tokens)) == (401, 1, 1)
+
+
+def test_one_that_limits_says_how_long_to_wait() -> None:
+    s = scenario(OPEN)
+    client = ping(s)
+    s.fetch.answers(429, retry_after=77)
+    assert (client.status, client.problem.retry_after) == (429, 77)

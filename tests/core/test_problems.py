@@ -1,6 +1,7 @@
 """What a client is told about what went wrong: the truth, in the specification's codes."""
 
 import pytest
+from attrs import evolve
 
 from distcache.core import problems
 from distcache.core.effects import Code, Problem
@@ -83,7 +84,7 @@ def test_the_status_is_true_and_404_only_upstream_s(
 def test_a_limited_client_is_told_how_long_to_wait() -> None:
     assert told(Failure(429, retry_after=77)).retry_after == 77
     assert told(Failure(429, retry_after=0)).retry_after == 0
-    assert told(Failure(429)).retry_after == problems.RETRY_AFTER > 0
+    assert told(Failure(429)).retry_after == problems.RETRY_AFTER == 10
     assert told(Failure(503, retry_after=5)).retry_after == 5
 
 
@@ -128,6 +129,8 @@ def test_what_is_of_our_own_making_is_503() -> None:
     assert (problems.DRAINING.status, problems.DRAINING.code) == (503, UNAVAILABLE)
     assert problems.DRAINING.retry_after == 5
     assert told(problems.NOT_ASKED) == problems.OFFLINE
+    elsewhere = told(evolve(problems.NOT_ASKED, elsewhere=True))
+    assert elsewhere.message == "hub sent nothing, being not asked"
 
 
 FAULTS = [SHORT, WRONG_DIGEST, NOT_A_DOCUMENT, NO_TOKEN, INCOMPLETE, UNKEPT, WRONG_RANGE]

@@ -20,6 +20,11 @@ def test_two_keys_do_not_come_back_together() -> None:
     assert len({delay(str(n), 2, LIMITS) for n in range(100)}) > 50
 
 
+def test_they_spread_evenly_over_the_upper_half_of_the_step() -> None:
+    found = {delay(str(n), 2, LIMITS) / LIMITS.backoff for n in range(20_000)}
+    assert found == {0.5 + place / 2048 for place in range(1024)}
+
+
 def test_upstream_s_wish_is_respected_up_to_the_bound() -> None:
     assert delay("k", 2, LIMITS, retry_after=5) == 5.0
     assert delay("k", 2, LIMITS, retry_after=3600) == LIMITS.backoff_max

@@ -92,7 +92,7 @@ class Cache:
         kind = type(event)
         self._deadline_known = False
         if kind not in CONTENT_STAYS:
-            state.version += 1
+            state.changed()
         self._route(event, now)
         if state.woken:
             self._settle(now)
@@ -101,7 +101,7 @@ class Cache:
             eviction.run(state, now)
         effects, state.effects = state.effects, []
         if isinstance(event, PullRequested):
-            hits.keep(state, event, effects, now)
+            hits.keep(state, event, effects)
         return effects
 
     def whole(self, pull: Pull, now: Time) -> Hit | None:
@@ -127,7 +127,7 @@ class Cache:
         """New policies from now on; the upstreams' keys must not shrink while in use."""
         self._state.config = config
         cooldown.begin(self._state)
-        self._state.version += 1
+        self._state.changed()
         self._deadline_known = False
 
     @property

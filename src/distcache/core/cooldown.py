@@ -5,7 +5,7 @@ repository: upstream's own dates are whatever the publisher wrote. What a served
 is as old as that manifest, and what is held when the policy begins is older than the policy.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 from attrs import frozen
 
@@ -34,11 +34,9 @@ def period(state: State, repository: Repository) -> float:
     """How long what is new under `repository` is held back, in seconds; 0: not at all, as where
     the client's own authority counts: what one is shown tells nothing to another."""
     treatment = state.config.upstreams[repository.upstream]
-    if not treatment.cool_down or repository.authority is not None:
-        return 0.0
-    if policy.matches(treatment.cool_down_except, repository.name):
-        return 0.0
-    return treatment.cool_down
+    own = repository.authority is not None
+    spared = own or policy.matches(treatment.cool_down_except, repository.name)
+    return 0.0 if spared else treatment.cool_down
 
 
 def see(state: State, repository: Repository, content: Content, now: Time) -> None:
@@ -49,7 +47,10 @@ def see(state: State, repository: Repository, content: Content, now: Time) -> No
         return
     _remember(state, repository, content.digest, now)
     blob = blobs.stored(state, content)
-    for child in blob.document.children if blob is not None and blob.document is not None else ():
+    if blob is None:
+        return
+    assert blob.document is not None, "or it were no manifest"
+    for child in blob.document.children:
         see(state, repository, child.content, now)
 
 
@@ -63,10 +64,10 @@ def hold(state: State, repository: Repository, content: Content, now: Time) -> H
     return Hold(since, until) if now < until else None
 
 
-def served(state: State, repository: Repository, digest: Digest, document: Document | None) -> None:
+def served(state: State, repository: Repository, digest: Digest, document: Document) -> None:
     """Clients will ask for the manifests that it names, which are not newer than itself."""
     since = state.seen.get((repository, digest))
-    if since is None or document is None or not period(state, repository):
+    if since is None or not period(state, repository):
         return
     for child in document.children:
         if child.content.kind is Kind.MANIFEST:
@@ -87,7 +88,8 @@ def begin(state: State) -> None:
         # Of what upstream has not answered for it is not known that it is there.
         for repository in fill.granted if fill.status is not None else ():
             see(state, repository, content, BEFORE)
-            served(state, repository, content.digest, fill.document)
+            if fill.document is not None:
+                served(state, repository, content.digest, fill.document)
 
 
 def note(state: State, repository: Repository, content: Content, held: Hold) -> None:
@@ -123,4 +125,4 @@ def _remember(state: State, repository: Repository, digest: Digest, since: Time)
 
 def _spelt(at: Time) -> str:
     """RFC 3339, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (datetime(1970, 1, 1) + timedelta(seconds=at)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -102,7 +102,7 @@ def whole(state: State, pull: Pull, now: Time) -> Hit | None:
     return hit
 
 
-def keep(state: State, event: PullRequested, effects: list[Effect], now: Time) -> None:
+def keep(state: State, event: PullRequested, effects: list[Effect]) -> None:
     """Look at what the long way did, and keep it if it was a mere hit."""
     pull = event.pull
     target = pull.target

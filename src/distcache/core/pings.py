@@ -88,18 +88,16 @@ def on_answer(state: State, ping: Ping, head: UpstreamHead, now: Time) -> None:
     if head.status == 200:
         _told(state, ping, None, now)
     else:
-        on_failed(state, ping, Failure(head.status, retry_after=head.retry_after), now)
+        _failed(state, ping, Failure(head.status, retry_after=head.retry_after))
 
 
 def on_failed(state: State, ping: Ping, failure: Failure, now: Time) -> None:
     """A challenge is what was asked for."""
     calls.finish(state, ping)
-    if failure.challenge is not None:
+    if failure.challenge is None:
+        _failed(state, ping, failure)
+    else:
         _told(state, ping, failure.challenge, now)
-        return
-    greeting = state.pings.pop(ping)
-    step(TRANSITIONS, greeting.state, PingInput.FAILED)
-    state.wake(greeting.waiters, failure)
 
 
 def leave(state: State, ping: Ping, exchange: int) -> None:
@@ -114,3 +112,9 @@ def _told(state: State, ping: Ping, challenge: Challenge | None, now: Time) -> N
     until = now + state.limits.greeting
     state.pings[ping] = Greeting(after, challenge=challenge, until=until)
     state.wake(greeting.waiters, Look())
+
+
+def _failed(state: State, ping: Ping, failure: Failure) -> None:
+    greeting = state.pings.pop(ping)
+    step(TRANSITIONS, greeting.state, PingInput.FAILED)
+    state.wake(greeting.waiters, failure)

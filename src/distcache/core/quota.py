@@ -16,17 +16,17 @@ from .values import evolve
 
 @frozen
 class Reading:
-    """What upstream said at `at`; it is not to be asked about tags before `until`."""
+    """What quota upstream told of at `at`; it is not to be asked about tags before `until`."""
 
-    quota: Quota | None
-    at: Time
+    quota: Quota | None = None
+    at: Time = 0.0
     until: Time = 0.0
 
 
 def note(state: State, upstream: str, head: UpstreamHead, now: Time, *, check: bool) -> None:
     """An answer of the upstream's own. `check`: to the question what a name resolves to; that
     content is limited says nothing about those."""
-    before = state.quotas.get(upstream) or Reading(None, now)
+    before = state.quotas.get(upstream) or Reading()
     until = before.until if head.status >= 400 else 0.0
     if check and head.status == 429 and head.retry_after:
         until = now + min(float(head.retry_after), state.limits.limited)

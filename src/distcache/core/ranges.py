@@ -35,8 +35,8 @@ def parse(header: str) -> tuple[RangeSpec, ...]:
     if common is not None:
         first, last = int(common[1]), int(common[2])
         return () if last < first else (RangeSpec(first, last),)
-    unit, equals, rest = header.partition("=")
-    if not equals or unit.strip(" \t").lower() != "bytes":
+    unit, _, rest = header.partition("=")
+    if unit.strip(" \t").lower() != "bytes":
         return ()
     specs = [_spec(part) for part in (p.strip(" \t") for p in rest.split(",")) if part]
     return tuple(s for s in specs if s is not None) if None not in specs else ()
@@ -48,7 +48,8 @@ def select(specs: Sequence[RangeSpec], size: int) -> Span | Unsatisfiable | None
         return None
     (spec,) = specs
     if spec.first is None:
-        start = size - min(spec.last or 0, size)
+        assert spec.last is not None, spec
+        start = size - min(spec.last, size)
         return Span(start, size) if start < size else UNSATISFIABLE
     if spec.first >= size:
         return UNSATISFIABLE

@@ -223,6 +223,7 @@ def _tell_of_members(
     target = x.pull.target
     assert not isinstance(target, Catalog)
     if content.kind is Kind.MANIFEST:
+        assert document is not None, "it is served once it has been read"
         cooldown.served(state, target.repository, content.digest, document)
 
 

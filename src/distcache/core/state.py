@@ -127,6 +127,10 @@ class State:
     def limits(self) -> Limits:
         return self.config.limits
 
+    def changed(self) -> None:
+        """Something happened that may change what a hit is decided by."""
+        self.version += 1
+
     def number(self) -> int:
         """A number never given before: for fetches, token requests and spools."""
         self._number += 1
