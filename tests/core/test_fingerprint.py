@@ -3,15 +3,31 @@
 from collections.abc import Callable, Hashable
 
 import pytest
+from attrs import frozen
 
 from distcache.core import fingerprint
 from distcache.core.config import Limits
-from distcache.core.events import Cause, Challenge, PullRequested
-from distcache.core.fingerprint import Labels
+from distcache.core.effects import Medium, Spool
+from distcache.core.events import Cause, Challenge, PullRequested, Woke
+from distcache.core.fingerprint import Labels, parts
 from distcache.core.inventory import SeenStored
 from distcache.core.oci import Repository, TagRef
-from distcache.core.pull import ByDigest, Method, Ping, Pull, RangeSpec
-from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, START, blob, held, records
+from distcache.core.pull import Authority, ByDigest, Method, Ping, Pull, RangeSpec
+from distcache.core.state import Relay
+from tests.core.content import (
+    APP,
+    HUB,
+    IMAGE,
+    INDEX,
+    LATEST,
+    LAYER,
+    OTHER,
+    START,
+    Item,
+    blob,
+    held,
+    records,
+)
 from tests.core.scenario import Scenario, config, scenario
 
 BLOB = LAYER.under(APP)
@@ -53,18 +69,19 @@ def test_what_time_it_is_does_not_matter_but_how_long_ago_things_were() -> None:
     assert early.cache.fingerprint(early.now + 1.0) != early.cache.fingerprint(early.now)
 
 
-def two_clients(tag: int, layer: int, alike: dict[int, int] | None) -> Hashable:
-    """Which of them asks for what."""
-    s = scenario(records=held(LAYER))
+def two_clients(tag: int, layer: int, alike: dict[int, int] | None, *items: Item) -> Hashable:
+    """Which of them asks for what, where `items` are held."""
+    s = scenario(records=held(*items))
     s.cache.handle(PullRequested(tag, Pull(Method.GET, LATEST)), s.now)
     s.cache.handle(PullRequested(layer, Pull(Method.GET, BLOB)), s.now)
     return s.cache.fingerprint(s.now, alike)
 
 
 def test_clients_of_one_class_may_change_places() -> None:
-    assert two_clients(1, 2, {1: 0, 2: 0}) == two_clients(2, 1, {1: 0, 2: 0})
-    assert two_clients(1, 2, {1: 0, 2: 1}) != two_clients(2, 1, {1: 0, 2: 1})
-    assert two_clients(1, 2, None) != two_clients(2, 1, None)
+    for items in ((), (LAYER,)):
+        assert two_clients(1, 2, {1: 0, 2: 0}, *items) == two_clients(2, 1, {1: 0, 2: 0}, *items)
+        assert two_clients(1, 2, {1: 0, 2: 1}, *items) != two_clients(2, 1, {1: 0, 2: 1}, *items)
+        assert two_clients(1, 2, None, *items) != two_clients(2, 1, None, *items)
 
 
 def waiting_in_turn(alike: dict[int, int], *numbers: int) -> tuple[Hashable, Labels]:
@@ -91,12 +108,27 @@ def test_the_caller_is_told_what_its_numbers_are_called() -> None:
     assert sorted(labels.numbers.values()) == list(range(len(labels.numbers)))
 
 
+def test_every_number_that_was_given_has_a_name() -> None:
+    s, labels = scenario(), Labels()
+    s.get(BLOB)
+    s.get(blob("second").under(OTHER))
+    s.fetches[1].answers(401, challenges=(BEARER,))
+    s.get(LATEST)
+    s.cache.fingerprint(s.now, labels=labels)
+    fetches = {t.effect.fetch for t in s.fetches}
+    spools = {t.spool.number for t in s.transfers if t.effect.spool}
+    assert set(labels.numbers) >= fetches | spools | {s.token.effect.request}
+
+
 @pytest.mark.parametrize("number", [1, 7])
 def test_one_client_alone_is_called_the_same_whatever_its_number(number: int) -> None:
     s, same = scenario(), scenario()
     for at, cache in ((number, s.cache), (3, same.cache)):
         cache.handle(PullRequested(at, Pull(Method.GET, LATEST)), s.now)
-    assert s.cache.fingerprint(s.now, {number: 0}) == same.cache.fingerprint(s.now, {3: 0})
+    labels = Labels()
+    mark = s.cache.fingerprint(s.now, {number: 0}, labels)
+    assert mark == same.cache.fingerprint(s.now, {3: 0})
+    assert labels.exchanges == {number: 0}
 
 
 def test_without_clients_there_is_nobody_to_name() -> None:
@@ -123,6 +155,15 @@ def test_which_was_used_before_which_matters() -> None:
     assert uses(-3e6, -2e6) != uses(-2e6, -3e6)
 
 
+def test_which_was_stored_before_which_does_not() -> None:
+    known = [SeenStored(APP, item.digest, START) for item in (IMAGE, INDEX)]
+    marks = []
+    for order in (1, -1):
+        stored = records(held(*(LAYER, IMAGE)[::order]), known[::order])
+        marks.append(scenario(config(cool_down=60.0), stored).cache.fingerprint(START))
+    assert marks[0] == marks[1]
+
+
 def test_how_long_before_matters_only_where_idle_content_goes() -> None:
     assert uses(-4e6, -2e6) == uses(-3e6, -2e6)
     assert uses(START - 4.0, START, ttl=9.0) != uses(START - 3.0, START, ttl=9.0)
@@ -137,6 +178,7 @@ def test_how_long_a_manifest_is_known_matters_until_it_is_old_enough() -> None:
     assert known_for(5.0, 60.0) != known_for(6.0, 60.0)
     assert known_for(60.0, 60.0) == known_for(61.0, 60.0)
     assert known_for(5.0, 0.0) == known_for(6.0, 0.0)
+    assert known_for(5.0, 60.0) == known_for(5.0001, 60.0), "to the millisecond"
 
 
 def nothing(s: Scenario) -> None:
@@ -232,6 +274,17 @@ def a_window(s: Scenario) -> None:
     s.fetch.fails(Cause.STORE)
 
 
+def a_window_that_waits(s: Scenario) -> None:
+    a_window(s)
+    s.fetch.fails()
+    s.fetch.fails()
+
+
+def a_window_beside_a_fill(s: Scenario) -> None:
+    a_window(s)
+    s.get(blob("second").under(APP))
+
+
 STORIES: list[Callable[[Scenario], None]] = [
     nothing,
     a_tag_check,
@@ -253,6 +306,8 @@ STORIES: list[Callable[[Scenario], None]] = [
     a_drain,
     a_failed_deletion,
     a_window,
+    a_window_that_waits,
+    a_window_beside_a_fill,
 ]
 
 
@@ -333,16 +388,52 @@ def test_in_each_queue_only_the_places_count(what: TagRef | ByDigest, method: Me
     assert marks[0] == marks[1] == marks[2]
 
 
+GREETING = Ping(Repository(HUB, "", "anonymous"))
+
+
+def queued(pull: Pull, order: tuple[int, ...], alike: dict[int, int] | None) -> Hashable:
+    s = scenario()
+    for number in order:
+        s.cache.handle(PullRequested(number, pull), s.now)
+    return s.cache.fingerprint(s.now, alike)
+
+
 def test_among_those_who_wait_for_a_greeting_too() -> None:
-    marks = []
-    for order in ((1, 2, 3), (3, 1, 2)):
+    pull = Pull(Method.GET, GREETING, authority=Authority("anonymous"))
+    alike = dict.fromkeys((1, 2, 3), 0)
+    assert queued(pull, (1, 2, 3), alike) == queued(pull, (3, 1, 2), alike)
+
+
+@pytest.mark.parametrize(
+    "pull",
+    [
+        Pull(Method.GET, LATEST),
+        Pull(Method.GET, BLOB),
+        Pull(Method.HEAD, BLOB),
+        Pull(Method.GET, GREETING, authority=Authority("anonymous")),
+    ],
+)
+def test_among_clients_that_are_not_alike_who_came_first_counts(pull: Pull) -> None:
+    """They are told in that order."""
+    assert queued(pull, (1, 2, 3), None) != queued(pull, (3, 1, 2), None)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_which_transfer_waits_how_long_is_told_apart(first: int) -> None:
+    """Both have been left, one three seconds before the other."""
+    items = (LAYER, blob("second"))
+
+    def left(first: int) -> Hashable:
         s = scenario()
-        for number in order:
-            s.cache.handle(
-                PullRequested(number, Pull(Method.GET, Ping(Repository(HUB, "")))), s.now
-            )
-        marks.append(s.cache.fingerprint(s.now, dict.fromkeys(order, 0)))
-    assert marks[0] == marks[1]
+        for item in items:
+            s.get(item.under(APP))
+        s.clients[first].leaves()
+        s.passes(3.0)
+        s.clients[1 - first].leaves()
+        return s.cache.fingerprint(s.now)
+
+    assert left(first) == left(first)
+    assert left(first) != left(1 - first)
 
 
 def test_where_a_reader_is_in_a_fill_is_told_apart_from_who_it_is() -> None:
@@ -365,3 +456,97 @@ def test_the_journal_is_to_be_written_again_or_not_and_nothing_else() -> None:
     assert early != s.cache.fingerprint(START + 58.0)
     checked = [s.cache.fingerprint(START + 60.0 + age) for age in (0.0, 0.0)]
     assert checked[0] == checked[1] != early
+
+
+def test_a_use_is_to_be_journalled_after_a_while_and_then_always() -> None:
+    cache = scenario(config(ttl=None), held(LAYER)).cache
+    marks = [cache.fingerprint(START + age) for age in (58.0, 59.0, 60.0, 61.0)]
+    assert len(set(marks)) == 3
+    assert marks[2] == marks[3]
+
+
+def test_how_long_ago_a_tag_was_checked_is_told_apart() -> None:
+    cache = scenario(config(tag_ttl=1e9, ttl=None), held(IMAGE, tag=LATEST)).cache
+    assert cache.fingerprint(START + 100.0) != cache.fingerprint(START + 101.0)
+
+
+def test_until_when_nothing_is_evicted_is_told_apart_and_then_forgotten() -> None:
+    s = scenario(config(ttl=None))
+    s.pulls(LAYER)
+    s.passes(100.0)
+    s.cache.configure(config(ttl=None, max_size=0))
+    s.handle(Woke())
+    s.cannot_delete()
+    marks = [s.cache.fingerprint(s.now + age) for age in (59.0, 59.5, 60.0, 61.0)]
+    assert len(set(marks)) == 3
+    assert marks[2] == marks[3]
+
+
+@frozen
+class Kept:
+    """A record as machines keep them."""
+
+    until: float | None = None
+    at: float | None = None
+    fetch: int | tuple[int, ...] | None = None
+    request: int | None = None
+    exchange: int | None = None
+    waiters: tuple[int, ...] = ()
+    size: int = 0
+    names: tuple[str, ...] = ()
+    on: Relay | Spool | None = None
+
+
+ALIKE = [
+    (Kept(until=1.0), Kept(until=2.0)),
+    (Kept(fetch=1), Kept(fetch=2)),
+    (Kept(fetch=(1, 2)), Kept(fetch=(3, 4))),
+    (Kept(exchange=1), Kept(exchange=2)),
+    (Kept(waiters=(1,)), Kept(waiters=(2,))),
+    (Kept(on=Relay(1, LAYER.content)), Kept(on=Relay(2, LAYER.content))),
+    (Kept(on=Spool(1, Medium.FILE)), Kept(on=Spool(2, Medium.FILE))),
+]
+"""But for their times and numbers."""
+
+UNLIKE = [
+    (Kept(until=1.0), Kept(at=1.0)),
+    (Kept(fetch=1), Kept(request=1)),
+    (Kept(fetch=1), Kept(exchange=1)),
+    (Kept(waiters=(1,)), Kept(waiters=(1, 2))),
+    (Kept(size=1), Kept(size=2)),
+    (Kept(names=("a",)), Kept(names=("b",))),
+    (Kept(on=Relay(1, LAYER.content)), Kept(on=Relay(1, IMAGE.content))),
+    (Kept(on=Spool(1, Medium.FILE)), Kept(on=Spool(1, Medium.MEMORY))),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE)
+def test_a_record_s_shape_leaves_out_times_and_numbers(one: Kept, other: Kept) -> None:
+    assert parts(one)[0] == parts(other)[0]
+    assert parts(one)[1:] != parts(other)[1:]
+
+
+@pytest.mark.parametrize(("one", "other"), UNLIKE)
+def test_a_record_s_shape_says_all_else_and_where_they_are(one: Kept, other: Kept) -> None:
+    assert parts(one)[0] != parts(other)[0]
+
+
+def test_the_numbers_of_a_record_are_those_of_all_that_it_holds() -> None:
+    spool = Spool(4, Medium.FILE)
+    _, times, numbers, exchanges = parts(Kept(1.5, 2.5, (1, 2), 3, 7, (8, 9), on=spool))
+    assert times == (("until", 1.5), ("at", 2.5))
+    assert numbers == (1, 2, 3, 4)
+    assert exchanges == (7, 8, 9)
+
+
+def test_no_more_records_are_remembered_than_there_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fingerprint, "REMEMBERED", 2)
+    monkeypatch.setattr(fingerprint, "_parts", {})
+    kept = [Kept(size=n) for n in range(3)]
+    remembered = []
+    for record in kept:
+        parts(record)
+        remembered.append(len(fingerprint._parts))
+    assert remembered == [1, 2, 1]

@@ -99,8 +99,6 @@ class _View:
 
     def exchanges(self) -> Hashable:
         names, exchanges = self._labels.exchanges, self._state.exchanges
-        if not exchanges:
-            return ()
         order = sorted(exchanges, key=names.__getitem__)
         return tuple([self._record(parts(exchanges[n])) for n in order])
 
@@ -120,12 +118,9 @@ class _View:
         return tuple([(place, key, record(found[i])) for place, key, i in rows])
 
     def uses(self) -> Hashable:
-        """When each blob was last used, and by how many it is being read."""
-        state = self._state
-        rows = [
-            (_number_of(digest), self._time("used", at), state.readers.get(digest, 0))
-            for digest, at in state.used.items()
-        ]
+        """When each blob was last used. By whom it is being read the exchanges tell."""
+        used = self._state.used.items()
+        rows = [(_number_of(digest), self._time("used", at)) for digest, at in used]
         rows.sort()
         return tuple(rows)
 
@@ -185,7 +180,7 @@ class _View:
         if name == "journalled":
             return min(age, self._state.limits.used_resolution)
         # Python hashes -1.0 and -2.0 alike.
-        return (age,) if age >= 0 else (-age, 0)
+        return age, abs(age)
 
 
 TAKEN_APART = frozenset({float, int, tuple, Relay, Spool})
@@ -240,19 +235,18 @@ class _Walk:
 
     def _value(self, value: Any, name: str) -> Hashable:
         kind = type(value)
-        if kind is float:
-            self.times.append((name, value))
-            return float
-        if kind is int and name in NUMBERS:
-            self.numbers.append(value)
-            return int
-        if kind is int and name == "exchange":
-            self.exchanges.append(value)
-            return int
         if kind is tuple:
             inner = "exchange" if name in ("readers", "waiters") else name
             return tuple([self._value(v, inner) for v in value])
         if kind is Relay or kind is Spool:
             return self.fields(value, kind)
-        frozen: Hashable = value
-        return frozen
+        if kind is float:
+            self.times.append((name, value))
+        elif kind is int and name in NUMBERS:
+            self.numbers.append(value)
+        elif kind is int and name == "exchange":
+            self.exchanges.append(value)
+        else:
+            frozen: Hashable = value
+            return frozen
+        return kind
