@@ -234,7 +234,8 @@ class _Walk:
         return tuple(shape)
 
     def _value(self, value: Any, name: str) -> Hashable:
-        kind = type(value)
+        kind: Any = type(value)
+        shape: Hashable = kind
         if kind is tuple:
             inner = "exchange" if name in ("readers", "waiters") else name
             return tuple([self._value(v, inner) for v in value])
@@ -247,6 +248,5 @@ class _Walk:
         elif kind is int and name == "exchange":
             self.exchanges.append(value)
         else:
-            frozen: Hashable = value
-            return frozen
-        return kind
+            shape = value
+        return shape
