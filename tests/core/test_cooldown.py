@@ -319,3 +319,15 @@ def test_without_the_policy_an_age_holds_nothing_back_and_is_not_handed_down() -
     s = scenario(records=records(held(INDEX), early[1:]))
     assert s.get(INDEX.under(APP)).status == 200
     assert s.journalled(SeenStored) == []
+
+
+def test_when_the_policy_begins_a_blob_on_its_way_has_no_age() -> None:
+    s = scenario()
+    client = s.get(LAYER.under(APP))
+    s.fetch.offers(LAYER)
+    s.cache.configure(COOL)
+    s.fetch.finishes(LAYER)
+    s.stores()
+    client.takes_all()
+    assert client.end == "finished"
+    assert s.journalled(SeenStored) == []
