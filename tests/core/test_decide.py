@@ -258,8 +258,8 @@ def test_who_asks_how_upstream_greets_is_told_when_upstream_has_said_it() -> Non
     second = s.get(PING, authority=NOBODY)
     s.fetch.answers(401, challenges=(BEARER,))
     assert (client.status, client.problem.challenge) == (401, BEARER)
-    assert client.decision == Decision(Outcome.FWD, Fwd.URI_MISS)
-    assert second.decision == Decision(Outcome.FWD, Fwd.URI_MISS, collapsed=True)
+    assert client.decision == Decision(Outcome.FWD, Fwd.URI_MISS, 401)
+    assert second.decision == Decision(Outcome.FWD, Fwd.URI_MISS, 401, collapsed=True)
     again = s.get(PING, authority=NOBODY)
     assert (again.status, again.problem.challenge, again.decision) == (401, BEARER, HIT)
 
@@ -353,3 +353,140 @@ def test_a_digest_of_unknown_age_is_asked_about_first(offline: bool) -> None:
     s.fetch.offers(IMAGE)
     assert [c.status for c in (client, second)] == [403, 403]
     assert [c.decision.collapsed for c in (client, second)] == [False, True]
+
+
+def test_what_is_too_young_is_refused_too_when_upstream_cannot_confirm_it() -> None:
+    """The refusal is this cache's own word: nothing stale is in it."""
+    s = scenario(config(cool_down=600.0), held(IMAGE, LAYER, under=OTHER))
+    s.get(LATEST)
+    s.fetch.offers(IMAGE)
+    client = s.get(LATEST)
+    s.fetch.fails(Cause.UNREACHABLE)
+    assert client.status == 403
+    assert client.decision == Decision(Outcome.FWD, Fwd.STALE, cooling=True)
+
+
+def test_what_a_tag_was_before_is_given_with_its_own_age_unless_it_is_too_young_too() -> None:
+    s = scenario(config(cool_down=600.0, tag_ttl=60.0), held(IMAGE, LAYER, tag=LATEST))
+    s.passes(100.0)
+    s.get(LATEST)
+    s.fetch.offers(MOVED)
+    s.passes(10.0)
+    client = s.get(LATEST)
+    assert (client.answer.descriptor, client.answer.age) == (IMAGE.descriptor, 110)
+    assert client.decision == Decision(Outcome.HIT, ttl=-50, cooling=True)
+
+
+# Who joins another's question
+
+
+def test_who_joins_a_check_of_what_is_not_known_is_told_the_same() -> None:
+    s = scenario(config(tag_ttl=60.0))
+    first, second = s.get(LATEST), s.get(LATEST)
+    s.fetch.answers(404)
+    assert [c.decision for c in (first, second)] == [
+        Decision(Outcome.FWD, Fwd.URI_MISS, 404),
+        Decision(Outcome.FWD, Fwd.URI_MISS, 404, collapsed=True),
+    ]
+
+
+def test_a_check_that_runs_is_joined_although_upstream_wants_to_be_spared() -> None:
+    s = warm()
+    s.get(LATEST)
+    running = s.fetch
+    s.get(TagRef(APP, "v2"))
+    s.fetches[1].answers(429, retry_after=30)
+    client = s.get(LATEST)
+    assert client.status is None
+    running.offers(IMAGE)
+    assert client.decision == Decision(Outcome.FWD, Fwd.STALE, 200, collapsed=True)
+
+
+def test_offline_what_is_being_checked_for_the_first_time_is_not_held() -> None:
+    s = scenario()
+    s.get(LATEST)
+    s.cache.configure(config(offline=True))
+    assert s.get(LATEST).problem == OFFLINE
+
+
+def test_offline_a_list_that_could_not_be_stored_is_not_held() -> None:
+    s = scenario(config(tag_ttl=60.0))
+    s.get(TAGS)
+    s.fetch.delivers(listing("tags", "a"))
+    s.cannot_store()
+    s.cache.configure(config(offline=True))
+    assert s.get(TAGS).problem == OFFLINE
+
+
+def test_a_repository_that_is_not_there_is_no_unknown_manifest() -> None:
+    s = scenario(config(negative_ttl=60.0))
+    first = s.get(TAGS)
+    s.fetch.answers(404)
+    second = s.get(TAGS)
+    assert [c.problem.code for c in (first, second)] == [Code.NAME_UNKNOWN] * 2
+    assert len(s.transfers) == 1
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_what_cannot_even_be_asked_would_have_been_a_miss(method: str) -> None:
+    s = scenario()
+    s.get(TagRef(APP, "v1"))
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.refuses(403)
+    for what in (TagRef(APP, "v2"), blob("unknown").under(APP)):
+        client = s.get(what) if method == "get" else s.head(what)
+        assert client.decision == Decision(Outcome.FWD, Fwd.URI_MISS, 403)
+
+
+def test_who_joins_a_transfer_finds_a_part_of_it_there() -> None:
+    s, first = streaming(10)
+    second = s.get(BLOB)
+    assert first.decision.fwd is Fwd.URI_MISS
+    assert second.decision == Decision(Outcome.FWD, Fwd.PARTIAL, 200, collapsed=True, stored=True)
+
+
+def test_content_of_a_tag_that_was_asked_about_was_stale_too() -> None:
+    s = warm()
+    client = s.get(LATEST)
+    s.fetch.offers(MOVED)
+    s.fetch.delivers(MOVED)
+    assert client.decision.fwd is Fwd.STALE
+    assert not client.decision.collapsed
+
+
+def test_a_stranger_s_probe_of_what_comes_is_no_part_of_it() -> None:
+    s = streaming(10)[0]
+    client = s.get(LAYER.under(OTHER))
+    s.fetches[1].offers(LAYER)
+    assert client.status == 200
+    assert client.decision == Decision(Outcome.FWD, Fwd.URI_MISS, 200, collapsed=True, stored=True)
+
+
+@pytest.mark.parametrize("by_tag", [True, False])
+def test_what_has_come_another_way_is_no_bypass(by_tag: bool) -> None:
+    item = IMAGE if by_tag else LAYER
+    s = scenario()
+    client = s.get(LATEST if by_tag else BLOB)
+    if by_tag:
+        s.fetch.offers(IMAGE)
+    s.fetch.fails(Cause.STORE)
+    s.get(item.under(APP))
+    s.fetches[1].delivers(item)
+    s.stores()
+    s.passes(28.0)
+    assert client.decision.fwd is Fwd.URI_MISS
+
+
+def test_offline_a_login_that_is_over_lets_go_of_the_transfer_it_read_along() -> None:
+    """The transfer, which nobody reads any more, ends a little later."""
+    s = scenario(config(ttl=None, limits=Limits(authority=5.0)))
+    alice, what = Authority("a", Secret("a")), LAYER.under(Repository(HUB, "library/app", "a"))
+    client = s.get(what, authority=alice, chunked=False)
+    s.fetch.answers(200)
+    s.passes(5.0)
+    s.cache.configure(config(offline=True, ttl=None, limits=Limits(authority=5.0)))
+    s.fetch.brings(10)
+    assert (client.status, client.problem) == (503, OFFLINE)
+    assert s.cache.stats().readers == 0
+    s.passes(60.0)
+    assert not s.fetches

@@ -394,3 +394,97 @@ def test_who_waited_for_a_greeting_that_never_came_is_told() -> None:
     s.fetch.answers(503)
     assert (client.status, client.end) == (502, "finished")
     s.passes(100.0)
+
+
+def test_the_last_of_a_body_without_a_length_may_be_out_when_its_blob_is_lost() -> None:
+    """It has had all that there is: its end is an end, and no cut."""
+    s = scenario()
+    first, second = s.get(BLOB), s.get(BLOB)
+    s.fetch.answers(200)
+    s.fetch.brings(60)
+    s.fetch.ends(LAYER.digest)
+    s.stores()
+    for client in (first, second):
+        client.takes()
+        assert client.source == Stored(LAYER.digest)
+    second.loses_source(answered=True)
+    first.takes()
+    assert (first.at, first.end, second.end) == (60, "finished", "aborted")
+
+
+def test_a_part_out_of_a_transfer_that_becomes_a_stored_blob_stays_that_part() -> None:
+    s = scenario()
+    client = s.get(BLOB, ranges=(RangeSpec(0, 39),))
+    s.fetch.offers(LAYER)
+    s.fetch.brings(20)
+    s.fetch.finishes(LAYER)
+    s.stores()
+    client.takes_all()
+    assert (client.at, client.end) == (40, "finished")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_transfer_that_its_last_reader_has_the_end_of_lingers_and_goes(gone: bool) -> None:
+    s = scenario()
+    client = s.get(BLOB, ranges=(RangeSpec(0, 9),))
+    s.fetch.offers(LAYER)
+    s.fetch.brings(20)
+    client.takes()
+    assert client.end == "finished"
+    assert s.cache.stats().readers == 0
+    s.passes(s.cache.next_deadline() - s.now - (0.0 if gone else 0.5))  # type: ignore[operator]
+    assert s.cache.stats().fills == (0 if gone else 1)
+
+
+def test_whose_spool_cannot_be_read_reads_along_once_more_and_once_only() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(20)
+    client.loses_source(answered=False)
+    assert (client.status, s.cache.stats().readers) == (200, 1)
+    client.leaves()
+    assert s.cache.stats().readers == 0
+    s.passes(60.0)
+    assert s.cache.stats().fills == 0
+
+
+def test_who_has_it_all_and_lost_it_lets_go_of_the_blob_that_comes_again() -> None:
+    """The count of its readers is that of those who read."""
+    s = scenario(config(ttl=50.0), held(LAYER))
+    client = s.get(BLOB)
+    client.loses_source(answered=False)
+    s.fetch.delivers(LAYER)
+    s.stores()
+    client.takes_all()
+    s.passes(50.0)
+    assert s.doomed == {LAYER.digest}
+
+
+def test_who_waited_too_long_for_what_is_too_young_is_not_let_through() -> None:
+    s = scenario(config(cool_down=600.0), held(IMAGE, under=OTHER))
+    s.get(LATEST)
+    s.fetch.offers(IMAGE)
+    client = s.get(LATEST)
+    s.passes(28.0)
+    assert (client.status, client.decision.cooling) == (403, True)
+
+
+def test_only_what_has_come_is_not_waited_for() -> None:
+    """Another transfer past the store goes on resting."""
+    s = scenario()
+    other = blob("other")
+    waiting = s.get(other.under(APP))
+    s.fetch.fails(Cause.STORE)
+    s.fetch.fails()
+    s.fetch.fails()
+    client = s.get(BLOB)
+    s.fetch.fails(Cause.STORE)
+    s.fetch.fails()
+    s.fetch.fails()
+    s.get(BLOB)
+    s.fetch.delivers(LAYER)
+    s.stores()
+    assert (client.source, waiting.head) == (Stored(LAYER.digest), None)
+    s.passes(2.0)
+    assert s.fetch.request.resource == other.content

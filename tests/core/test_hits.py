@@ -364,3 +364,34 @@ def test_a_hit_that_is_begun_is_one_that_was_told_in_effects(pull: Pull) -> None
     body = Finish(9) if hit.span is None else SendBody(9, hit.source, hit.span)
     assert told == [Respond(9, hit.head), body]
     assert s.cache.fingerprint(s.now) == by_effects.fingerprint(s.now)
+
+
+def test_an_answer_that_was_a_use_to_write_down_is_kept_like_any_other() -> None:
+    s = scenario(records=STOCK)
+    s.passes(60.0)
+    assert twice(s, PULLS[4]) == 1
+    assert [r.used for r in s.journalled(BlobUsed)] == [START + 60.0]
+
+
+def test_the_time_to_live_turns_where_its_own_seconds_do() -> None:
+    """Not where those of the age do, when a tag's time is no whole number of them."""
+    s = scenario(config(tag_ttl=100.5), STOCK)
+    told = []
+    for _ in range(4):
+        s.passes(0.3)
+        head = s.get(LATEST).answer
+        told.append((head.age, head.decision.ttl))
+    assert told == [(0, 100), (0, 99), (0, 99), (1, 99)]
+
+
+def test_an_end_that_nobody_was_sent_up_to_ends_nothing() -> None:
+    """What is out came from the transfer, and what it comes from next is a stored blob."""
+    s = scenario()
+    client = s.get(LAYER.under(APP))
+    s.fetch.delivers(LAYER)
+    s.stores()
+    assert client.turn is not None
+    assert client.turn.span.stop < LAYER.size
+    assert s.handle(BodySent(client.number, LAYER.size)) == []
+    client.takes_all()
+    assert client.end == "finished"

@@ -1,6 +1,7 @@
 """The head of an answer, and the one Decision that goes with it."""
 
 import pytest
+from attrs import evolve
 
 from distcache.core.config import Config, Upstream
 from distcache.core.cooldown import HELD_BACK
@@ -432,3 +433,58 @@ def test_what_is_too_young_is_refused_and_marked() -> None:
     assert (client.status, client.decision.cooling) == (403, True)
     assert client.problem.code is Code.DENIED
     assert [note.message for note in s.notes] == [HELD_BACK]
+
+
+def test_a_list_that_is_none_of_tags_cannot_be_given_in_pages() -> None:
+    s = scenario(config(tag_ttl=60.0), held(referring("page"), tag=TAGS))
+    client = s.get(TAGS)
+    assert (client.status, client.problem.code) == (502, Code.UNAVAILABLE)
+
+
+def test_a_page_of_a_list_that_has_just_come_is_stored_and_of_its_age() -> None:
+    s = scenario(config(tag_ttl=60.0))
+    first = s.get(TAGS)
+    s.fetch.delivers(listing("tags", "a"))
+    assert first.decision == Decision(Outcome.FWD, Fwd.URI_MISS, 200, stored=True, ttl=60)
+    s.passes(20.0)
+    second = s.get(TAGS)
+    assert (second.decision, second.answer.age) == (Decision(Outcome.HIT, ttl=40), 20)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_page_that_could_not_be_confirmed_is_not_stored_by_that(kept: bool) -> None:
+    s = scenario()
+    reader = s.get(TAGS)
+    s.fetch.delivers(listing("tags", "a"))
+    if kept:
+        s.stores()
+    bridged = s.get(TAGS)
+    s.fetch.answers(503)
+    assert (reader.status, bridged.answer.tags) == (200, ("a",))
+    assert bridged.decision == Decision(Outcome.FWD, Fwd.STALE, 503, ttl=0, stale_if_error=True)
+
+
+def test_a_page_of_a_list_that_is_the_same_as_before_is_not_stored_again() -> None:
+    names = listing("tags", "a")
+    s = scenario(records=held(names, tag=TAGS))
+    client = s.get(TAGS)
+    s.fetch.delivers(names)
+    assert client.decision == Decision(Outcome.FWD, Fwd.STALE, 200)
+
+
+def test_a_range_beyond_the_end_names_the_content_and_stores_nothing_by_that() -> None:
+    for s, told in ((warm(), HIT), (streaming(10)[0], Decision(Outcome.FWD, Fwd.PARTIAL, 200))):
+        client = s.get(BLOB, ranges=(RangeSpec(SIZE, None),))
+        assert client.status == 416
+        assert client.answer.descriptor is not None
+        assert client.answer.descriptor.content == LAYER.content
+        assert evolve(client.decision, collapsed=False) == told
+
+
+def test_a_transfer_whose_only_client_wanted_what_is_beyond_the_end_lingers_and_goes() -> None:
+    s = scenario()
+    client = s.get(BLOB, ranges=(RangeSpec(SIZE, None),))
+    s.fetch.offers(LAYER)
+    assert (client.status, s.cache.stats().readers, len(s.fetches)) == (416, 0, 1)
+    s.passes(60.0)
+    assert not s.fetches

@@ -51,17 +51,16 @@ def look(state: State, number: int, now: Time) -> None:
 
 def hear(state: State, number: int, news: News, now: Time) -> None:
     """What a WAITING exchange waited for has an outcome."""
-    x = state.exchanges[number]
     if isinstance(news, Look):
         look(state, number, now)
         return
-    target = x.pull.target
-    assert not isinstance(target, Catalog)
+    x = evolve(state.exchanges[number], on=None)
     if isinstance(news, Failure):
+        state.exchanges[number] = x
         fail(state, number, news, now)
         return
-    x = evolve(x, fwd_status=news.status, on=None)
-    if isinstance(target, ByDigest):
+    x = evolve(x, fwd_status=news.status)
+    if isinstance(x.pull.target, ByDigest):
         x = evolve(x, probed=news.descriptor)
     else:
         x = evolve(x, descriptor=news.descriptor, checked=now)
@@ -73,56 +72,38 @@ def fail(state: State, number: int, failure: Failure, now: Time) -> None:
     """Upstream could not say, or said no: something older where policy lets it, else the
     truth."""
     x = state.exchanges[number]
-    target = x.pull.target
-    assert not isinstance(target, Catalog)
-    if isinstance(target, Ping):
-        respond.refuse(
-            state, number, x, problems.problem(failure, target.repository, target), now, failure
-        )
-        return
     if rights.come_meanwhile(state, x):
-        why = Fwd.URI_MISS if x.fwd is Fwd.BYPASS else x.fwd
-        state.exchanges[number] = evolve(x, on=None, fwd=why)
+        state.exchanges[number] = evolve(x, fwd=_why(x, None))
         look(state, number, now)
         return
-    if isinstance(target, ByDigest):
-        respond.refuse(
-            state,
-            number,
-            x,
-            problems.problem(failure, target.repository, target.content),
-            now,
-            failure,
-        )
+    target = x.pull.target
+    older = None
+    if not isinstance(target, ByDigest | Catalog | Ping) and not failure.definite:
+        older = tags.usable_on_error(state, target, now)
+    if older is None:
+        respond.give_up(state, number, x, failure, now)
         return
-    older = None if failure.definite or x.stale else tags.usable_on_error(state, target, now)
-    if older is not None:
-        descriptor, checked = older
-        x = evolve(x, descriptor=descriptor, stale=True, checked=checked, on=None)
-        state.exchanges[number] = evolve(x, fwd_status=failure.status)
-        look(state, number, now)
-        return
-    respond.refuse(
-        state, number, x, problems.problem(failure, target.repository, target), now, failure
-    )
+    descriptor, checked = older
+    x = evolve(x, descriptor=descriptor, stale=True, checked=checked)
+    state.exchanges[number] = evolve(x, fwd_status=failure.status)
+    look(state, number, now)
 
 
 def _reference(state: State, number: int, x: Exchange, reference: Reference, now: Time) -> None:
     tag = tags.lookup(state, reference, now)
     if tag is not None and tag.state is TagState.GONE:
-        gone = problems.problem(Failure(404), reference.repository, reference)
-        respond.refuse(state, number, x, gone, now)
+        respond.give_up(state, number, x, Failure(404), now)
         return
-    if tag is not None and tag.descriptor is not None and tag.state is TagState.FRESH:
+    if tag is not None and tag.state is TagState.FRESH:
         state.exchanges[number] = evolve(x, descriptor=tag.descriptor, checked=tag.checked)
         look(state, number, now)
         return
+    known = None if tag is None else tag.descriptor
     if state.config.offline:
-        held = tag.descriptor if tag is not None else None
-        if tag is None or held is None or not fills.held(state, held.content):
+        if tag is None or known is None or not fills.held(state, known.content):
             respond.refuse(state, number, x, problems.OFFLINE, now)
             return
-        x = evolve(x, descriptor=held, checked=tag.checked, stale=True)
+        x = evolve(x, descriptor=known, checked=tag.checked, stale=True)
         state.exchanges[number] = x
         look(state, number, now)
         return
@@ -132,9 +113,8 @@ def _reference(state: State, number: int, x: Exchange, reference: Reference, now
         and _spared(state, number, x, reference, now)
     ):
         return
-    known = tag is not None and tag.descriptor is not None
     joined = checks.check(state, number, reference, now)
-    x = evolve(x, fwd=Fwd.STALE if known else Fwd.URI_MISS)
+    x = evolve(x, fwd=Fwd.STALE if known is not None else Fwd.URI_MISS)
     if isinstance(joined, Failure):
         state.exchanges[number] = x
         fail(state, number, joined, now)
@@ -189,7 +169,6 @@ def _resolved(
         return
     cooldown.note(state, repository, content, held)
     x = evolve(x, descriptor=older[0], checked=older[1], cooling=True)
-    state.exchanges[number] = x
     _content(state, number, x, repository, older[0].content, now)
 
 
@@ -204,14 +183,15 @@ def _content(
     blob = blobs.stored(state, content)
     fill = state.fills.get(content)
     may = rights.may(state, x, repository, content)
+    reads = x.on == content
     if may and blob is not None:
-        if fill is not None and number in fill.readers:
+        if reads:
             # The fill began while this was to be deleted, which then could not be done.
             exchanges.release(state, number, now)
             x = state.exchanges[number]
         respond.from_store(state, number, x, content, blob, now)
         return
-    if may and fill is not None and number in fill.readers:
+    if may and reads:
         respond.from_fill(state, number, x, content, now)
         return
     if may and fill is not None and fill.right:
@@ -219,9 +199,12 @@ def _content(
         _await(state, number, x, joined, content, now)
         return
     if content.kind is Kind.LISTING:
-        problem = problems.problem(problems.UNKEPT, repository, content)
-        respond.refuse(state, number, x, problem, now, problems.UNKEPT)
+        respond.give_up(state, number, x, problems.UNKEPT, now)
         return
+    if reads:
+        # What let it read along does not count any more.
+        exchanges.release(state, number, now)
+        x = state.exchanges[number]
     bodiless = respond.bodiless(x, content)
     if may and bodiless and respond.from_head(state, number, x, now):
         return
@@ -231,10 +214,6 @@ def _content(
     known = blob is not None or fill is not None
     described = x.probed is not None or x.descriptor is not None
     if (bodiless and not described) or (known and not may):
-        if fill is not None and number in fill.readers:
-            # What let it read along does not count any more.
-            exchanges.release(state, number, now)
-            x = state.exchanges[number]
         x = evolve(x, fwd=_why(x, None))
         probing = Probing(repository, content, Method.HEAD if bodiless else Method.GET)
         joined = grants.probe(state, number, probing, now)
@@ -277,10 +256,7 @@ def _ping(state: State, number: int, x: Exchange, target: Ping, now: Time) -> No
     if shown or (greeting is not None and greeting.challenge is None):
         respond.welcome(state, number, x, now)
     elif greeting is not None:
-        login = problems.problem(
-            Failure(401, challenge=greeting.challenge), target.repository, target
-        )
-        respond.refuse(state, number, x, login, now)
+        respond.give_up(state, number, x, Failure(401, challenge=greeting.challenge), now)
     elif state.config.offline:
         respond.refuse(state, number, x, problems.OFFLINE, now)
     else:

@@ -96,7 +96,7 @@ def answered(
     state.deadlines.clear(("answer", number))
     if reading is not None:
         blobs.read(state, reading, +1)
-        x = evolve(x, on=None, reading=reading)
+        x = evolve(x, reading=reading)
     # How it came about has been told.
     x = evolve(x, state=after, first=first, stop=stop, pos=first, collapsed=False)
     state.exchanges[number] = x
@@ -131,14 +131,12 @@ def sent(state: State, number: int, stop: int, now: Time) -> None:
     pump(state, number, now)
 
 
-def unsent(state: State, number: int, now: Time) -> Exchange:
+def unsent(state: State, number: int, now: Time) -> None:
     """Nothing of the answer went out: it may be decided anew."""
     x = state.exchanges[number]
     after = step(TRANSITIONS, x.state, ExchangeInput.UNSENT)
     _let_go(state, number, x, now)
-    x = Exchange(x.pull, after, turns=x.turns + 1)
-    state.exchanges[number] = x
-    return x
+    state.exchanges[number] = Exchange(x.pull, after, turns=x.turns + 1)
 
 
 def release(state: State, number: int, now: Time) -> None:
@@ -189,12 +187,9 @@ def close(state: State, number: int, now: Time) -> None:
 
 
 def _let_go(state: State, number: int, x: Exchange, now: Time) -> None:
-    streaming = x.state is not ExchangeState.WAITING
-    if streaming and x.reading is not None and x.reading in state.blobs:
+    if x.reading is not None:
         blobs.read(state, x.reading, -1)
     match x.on:
-        case None:
-            pass
         case Probing():
             if x.on in state.probes:
                 grants.leave(state, x.on, number)

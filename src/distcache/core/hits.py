@@ -18,7 +18,6 @@ from . import blobs, ranges
 from .decision import Outcome
 from .effects import Effect, Finish, Journal, Respond, SendBody, Stored
 from .events import BodySent, PullRequested
-from .inventory import BlobUsed
 from .oci import Kind
 from .pull import ByDigest, Catalog, Method, Ping, Span
 from .values import evolve
@@ -108,7 +107,7 @@ def keep(state: State, event: PullRequested, effects: list[Effect]) -> None:
     target = pull.target
     if pull.authority is not None or isinstance(target, Catalog | Ping):
         return
-    if effects and isinstance(effects[0], Journal) and isinstance(effects[0].record, BlobUsed):
+    if effects and isinstance(effects[0], Journal):
         effects = effects[1:]
     match effects:
         case [Respond(head=head), Finish()]:
@@ -120,7 +119,7 @@ def keep(state: State, event: PullRequested, effects: list[Effect]) -> None:
     descriptor, decision = head.descriptor, head.decision
     if descriptor is None or decision.outcome is not Outcome.HIT:
         return
-    if decision.stale_if_error or decision.cooling:
+    if decision.stale_if_error:
         return
     blob = blobs.stored(state, descriptor.content)
     if blob is None:
@@ -165,8 +164,8 @@ def _turns(state: State, reference: Reference, head: AnswerHead) -> Time:
     """When the head's Age or its freshness in seconds is another, or the tag is stale. Until then
     nothing but an event that counts in `version` changes the tag's record."""
     checked = state.tags[reference].checked
-    age, ttl = head.age or 0, head.decision.ttl
-    older = checked + age + 1
+    assert head.age is not None
+    older, ttl = checked + head.age + 1, head.decision.ttl
     if ttl is None:
         return older
     lifetime = state.config.upstreams[reference.repository.upstream].tag_ttl

@@ -122,13 +122,14 @@ def explain(state: State, named: Named, repository: Repository, now: Time) -> Ex
     """Of a tag, or of content by digest under a repository."""
     tag = state.tags.get(named) if isinstance(named, TagRef) else None
     policy = state.config.upstreams[repository.upstream]
-    descriptor = tag.descriptor if tag is not None else None
+    descriptor = checked = None
+    if tag is not None and tag.descriptor is not None:
+        descriptor, checked = tag.descriptor, tag.checked
     content = descriptor.content if descriptor is not None else None
     if isinstance(named, Content):
         content = named
     blob = None if content is None else blobs.stored(state, content)
     fill = None if content is None else state.fills.get(content)
-    checked = tag.checked if tag is not None and descriptor is not None else None
     hold = None if content is None else cooldown.hold(state, repository, content, now)
     return Explanation(
         reference=named,
@@ -153,15 +154,13 @@ def explain(state: State, named: Named, repository: Repository, now: Time) -> Ex
 
 def _state(state: State, named: Named, now: Time) -> TagState:
     """As a pull would find it; looking changes nothing."""
-    tag = state.tags.get(named) if isinstance(named, TagRef) else None
+    if not isinstance(named, TagRef):
+        return TagState.UNKNOWN
+    tag = state.tags.get(named)
     if tag is None or (tag.state is TagState.GONE and tag.until <= now):
         return TagState.UNKNOWN
-    ttl = (
-        state.config.upstreams[named.repository.upstream].tag_ttl
-        if isinstance(named, TagRef)
-        else 0.0
-    )
-    if isinstance(named, TagRef) and policy.immutable(state, named):
+    ttl = state.config.upstreams[named.repository.upstream].tag_ttl
+    if policy.immutable(state, named):
         return tag.state
     if tag.state is TagState.FRESH and not freshness.is_fresh(tag.checked, ttl, now):
         return TagState.STALE
@@ -237,9 +236,9 @@ def reach(state: State, now: Time) -> list[Reach]:
     found = []
     for upstream in state.config.upstreams:
         reading = state.quotas.get(upstream)
-        quota = None if reading is None else reading.quota
-        if reading is not None and quota is not None and now >= reading.at + quota.window:
-            quota = None
+        quota = None
+        if reading is not None and reading.quota is not None:
+            quota = reading.quota if now < reading.at + reading.quota.window else None
         until = None if reading is None else reading.until
         resting = [i for (key, i), h in state.mirrors.items() if key == upstream and h.until > now]
         found.append(

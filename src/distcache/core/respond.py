@@ -70,7 +70,7 @@ def from_fill(state: State, number: int, x: Exchange, key: Content | Relay, now:
 def from_head(state: State, number: int, x: Exchange, now: Time) -> bool:
     """From upstream's HEAD alone, if it said how long the content is."""
     descriptor = x.probed or x.descriptor
-    if descriptor is None or descriptor.size is None or not descriptor.media_type or x.stale:
+    if descriptor is None or descriptor.size is None or not descriptor.media_type:
         return False
     _answer(state, number, x, descriptor, now)
     return True
@@ -88,21 +88,20 @@ def tags_page(
 ) -> None:
     """The page that is wanted of a list that is held whole."""
     blob, fill = blobs.stored(state, content), state.fills.get(content)
-    document = fill.document if fill is not None else None
+    document, stored = None, False
     if blob is not None:
         blobs.touch(state, content.digest, now)
         document = blob.document
+    elif fill is not None:
+        document = fill.document
+        # What is held although it could not be confirmed came for an earlier pull.
+        stored = not x.stale and fills.kept(state, content, fill)
     if document is None or document.tags is None:
-        problem = problems.problem(problems.UNKEPT, target.repository, target)
-        refuse(state, number, x, problem, now, problems.UNKEPT)
+        give_up(state, number, x, problems.UNKEPT, now)
         return
     names, more = listings.part(document.tags, x.pull.page)
-    # What is held although it could not be confirmed came for an earlier pull.
-    came = blob is None and not x.stale
-    stored = came and fill is not None and fills.kept(state, content, fill)
-    head = AnswerHead(
-        200, _decision(state, x, now, stored=stored), age=_age(x, now), tags=names, more=more
-    )
+    decision = _decision(x, _ttl(state, x, now), stored=stored)
+    head = AnswerHead(200, decision, age=_age(x, now), tags=names, more=more)
     _complete(state, number, x, head, now)
 
 
@@ -112,27 +111,26 @@ def catalog(state: State, number: int, x: Exchange, target: Catalog, now: Time) 
     names = tuple(sorted({_name(state, r) for r in held}))
     count = CATALOG_PAGE if target.n is None else target.n
     page, more = listings.part(names, Page(count, target.last))
-    head = AnswerHead(200, _decision(state, x, now, stored=False), repositories=page, more=more)
+    head = AnswerHead(200, _decision(x), repositories=page, more=more)
     _complete(state, number, x, head, now)
 
 
 def welcome(state: State, number: int, x: Exchange, now: Time) -> None:
     """Upstream would let the client in."""
-    _complete(state, number, x, AnswerHead(200, _decision(state, x, now, stored=False)), now)
+    _complete(state, number, x, AnswerHead(200, _decision(x)), now)
 
 
-def refuse(
-    state: State,
-    number: int,
-    x: Exchange,
-    problem: Problem,
-    now: Time,
-    failure: Failure | None = None,
-) -> None:
-    """`failure`: upstream's own, when it was asked for this."""
-    status = failure.status if failure else x.fwd_status
-    x = evolve(x, fwd_status=status, stale=False, checked=None)
-    head = AnswerHead(problem.status, _decision(state, x, now, stored=False), problem=problem)
+def give_up(state: State, number: int, x: Exchange, failure: Failure, now: Time) -> None:
+    """What upstream said, or did not say, is all that there is."""
+    target = x.pull.target
+    assert not isinstance(target, Catalog)
+    resource = target.content if isinstance(target, ByDigest) else target
+    problem = problems.problem(failure, target.repository, resource)
+    refuse(state, number, evolve(x, fwd_status=failure.status), problem, now)
+
+
+def refuse(state: State, number: int, x: Exchange, problem: Problem, now: Time) -> None:
+    head = AnswerHead(problem.status, _decision(evolve(x, stale=False)), problem=problem)
     _complete(state, number, x, head, now)
 
 
@@ -158,13 +156,18 @@ def _complete(state: State, number: int, x: Exchange, head: AnswerHead, now: Tim
     exchanges.close(state, number, now)
 
 
-def _decision(state: State, x: Exchange, now: Time, *, stored: bool) -> Decision:
-    ttl = None
+def _ttl(state: State, x: Exchange, now: Time) -> int | None:
+    """Seconds for which what was confirmed is fresh, or, negative, has not been."""
+    if x.checked is None:
+        return None
     target = x.pull.target
-    if x.checked is not None and not isinstance(target, ByDigest | Catalog | Ping):
-        lifetime = state.config.upstreams[target.repository.upstream].tag_ttl
-        left = lifetime - freshness.age(x.checked, now)
-        ttl = int(left) if x.stale or lifetime else None
+    assert not isinstance(target, ByDigest | Catalog | Ping)
+    lifetime = state.config.upstreams[target.repository.upstream].tag_ttl
+    left = lifetime - freshness.age(x.checked, now)
+    return int(left) if x.stale or lifetime else None
+
+
+def _decision(x: Exchange, ttl: int | None = None, *, stored: bool = False) -> Decision:
     if x.fwd is None:
         return Decision(Outcome.HIT, ttl=ttl, stale_if_error=x.stale, cooling=x.cooling)
     why, status, joined = x.fwd, x.fwd_status, x.collapsed
@@ -185,9 +188,10 @@ def _answer(
     pull = x.pull
     size = descriptor.size
     digest = descriptor.content.digest
+    ttl = _ttl(state, x, now)
     head = AnswerHead(
         200,
-        _decision(state, x, now, stored=stored),
+        _decision(x, ttl, stored=stored),
         size,
         descriptor,
         age=_age(x, now),
@@ -200,13 +204,13 @@ def _answer(
         _complete(state, number, x, head, now)
         return
     span = None
-    ranged = pull.ranges and descriptor.content.kind is Kind.BLOB
+    ranged = descriptor.content.kind is Kind.BLOB
     if size is not None and ranged and conditions.range_applies(pull.if_range, digest):
         span = ranges.select(pull.ranges, size)
     if isinstance(span, ranges.Unsatisfiable):
         beyond = Problem(416, Code.SIZE_INVALID, f"the content has {size} bytes")
-        decision = _decision(state, x, now, stored=False)
-        head = AnswerHead(416, decision, 0, descriptor, size, problem=beyond, age=head.age)
+        decision = evolve(head.decision, stored=False)
+        head = evolve(head, status=416, decision=decision, length=0, size=size, problem=beyond)
         _complete(state, number, x, head, now)
         return
     first, stop = (0, size) if span is None else (span.start, span.stop)

@@ -14,7 +14,8 @@ def come_meanwhile(state: State, x: Exchange) -> bool:
     """Whether what it waited for in vain (its own transfer, past a failing store) has reached
     the cache another way."""
     target = x.pull.target
-    assert not isinstance(target, Catalog | Ping)
+    if isinstance(target, Catalog | Ping):
+        return False
     if isinstance(target, ByDigest):
         content = target.content
     elif x.descriptor is not None:
@@ -29,11 +30,11 @@ def may(state: State, x: Exchange, repository: Repository, content: Content) -> 
     if x.descriptor is not None or x.probed is not None:
         return True
     fill = state.fills.get(content)
+    if fill is None or repository not in fill.granted or acceptance.over(state, repository):
+        return grants.granted(state, repository, content)
     # Of a transfer that upstream has not answered yet only itself may be served.
-    said = fill is not None and (fill.status is not None or blobs.stored(state, content) is None)
-    granted = said and fill is not None and repository in fill.granted
-    granted = granted and not acceptance.over(state, repository)
-    return granted or grants.granted(state, repository, content)
+    coming = fill.status is not None or blobs.stored(state, content) is None
+    return coming or grants.granted(state, repository, content)
 
 
 def held_back(
