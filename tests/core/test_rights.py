@@ -4,7 +4,7 @@ from distcache.core.config import Limits
 from distcache.core.effects import Stored
 from distcache.core.events import Cause, Secret
 from distcache.core.oci import Repository
-from distcache.core.pull import Authority
+from distcache.core.pull import Authority, Ping
 from tests.core.content import (
     APP,
     HUB,
@@ -70,3 +70,22 @@ def test_a_resolved_tag_may_have_what_it_resolved_to_unless_that_is_too_young() 
         client = s.get(LATEST)
         s.fetch.offers(IMAGE)
         assert client.status == status
+
+
+def test_for_a_greeting_there_is_no_content_to_come() -> None:
+    s = scenario(records=held(IMAGE, LAYER))
+    client = s.get(Ping(Repository(HUB, "", "a")), authority=Authority("a"))
+    s.fetch.fails(Cause.UNREACHABLE)
+    assert client.status == 502
+
+
+def test_a_transfer_that_upstream_has_not_answered_gives_no_right_to_what_is_stored() -> None:
+    s = scenario(config(ttl=60.0), held(LAYER, under=OTHER))
+    s.passes(60.0)
+    first = s.get(LAYER.under(APP))
+    s.cannot_delete()
+    second = s.get(LAYER.under(APP))
+    assert (first.status, second.status) == (None, None)
+    for transfer in s.fetches:
+        transfer.answers(404)
+    assert (first.status, second.status) == (404, 404)
