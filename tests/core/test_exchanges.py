@@ -488,3 +488,11 @@ def test_only_what_has_come_is_not_waited_for() -> None:
     assert (client.source, waiting.head) == (Stored(LAYER.digest), None)
     s.passes(2.0)
     assert s.fetch.request.resource == other.content
+
+
+def test_who_waited_for_a_greeting_that_counts_no_longer_is_told_when_offline() -> None:
+    s = scenario(config(limits=Limits(greeting=0.0)))
+    client = s.get(Ping(Repository(HUB, "", "a")), authority=Authority("a"))
+    s.cache.configure(config(offline=True, limits=Limits(greeting=0.0)))
+    s.fetch.answers(200)
+    assert (client.status, client.end) == (503, "finished")

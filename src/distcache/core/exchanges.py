@@ -191,8 +191,7 @@ def _let_go(state: State, number: int, x: Exchange, now: Time) -> None:
         blobs.read(state, x.reading, -1)
     match x.on:
         case Probing():
-            if x.on in state.probes:
-                grants.leave(state, x.on, number)
+            grants.leave(state, x.on, number)
         case Ping():
             if x.on in state.pings:
                 pings.leave(state, x.on, number)
