@@ -243,7 +243,7 @@ class _Walk:
             return self.fields(value, kind)
         if kind is float:
             self.times.append((name, value))
-        elif kind is int and name in NUMBERS:
+        elif name in NUMBERS:
             self.numbers.append(value)
         elif kind is int and name == "exchange":
             self.exchanges.append(value)
