@@ -16,7 +16,7 @@ import tests
 from tests.faults.bench import Bench, configured, surroundings
 from tests.faults.shim import DIED
 from tests.support.footprint import Footprint, settled
-from tests.support.raw import TIMEOUT
+from tests.support.raw import TIMEOUT, ask
 
 DEADLY = 0
 """Instead of an errno: the process ends."""
@@ -37,6 +37,8 @@ class Sabotaged(Bench):
         line.settimeout(TIMEOUT)
         self._channel = self._open.enter_context(line.makefile("rw"))
         self.pid = int(str(self._read()))
+        # Its port takes connections before all that it holds is open; an answer comes after that.
+        ask(self.cache.port, "/v2/")
         self.first = self.settled()
 
     def close(self) -> None:
