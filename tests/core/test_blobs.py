@@ -245,3 +245,45 @@ def test_what_is_restored_is_listed_as_what_comes_one_by_one() -> None:
     s = scenario(config(max_size=1), records(items[:1]), START)
     s.handle(Woke())
     assert s.journalled(BlobDropped) == [BlobDropped(LAYER.digest)]
+
+
+def test_bytes_that_come_again_without_their_document_stay_a_manifest() -> None:
+    s = scenario()
+    s.get(IMAGE.under(APP))
+    s.get(ByDigest(APP, IMAGE.as_kind(Kind.BLOB)))
+    for transfer in s.fetches:
+        transfer.delivers(IMAGE)
+    s.stores()
+    assert s.journalled(BlobStored)[-1].document == IMAGE.document
+    assert s.get(IMAGE.under(APP)).source == Stored(IMAGE.digest)
+
+
+def test_what_could_not_be_deleted_goes_when_it_has_been_idle_again() -> None:
+    s = scenario(config(ttl=100.0), held(LAYER))
+    s.passes(100.0)
+    s.cannot_delete()
+    s.passes(99.0)
+    assert not s.doomed
+    s.passes(1.0)
+    assert s.deletes() == [LAYER.digest]
+
+
+def test_so_does_what_a_manifest_named_that_went_meanwhile() -> None:
+    shared = manifest("shared", LAYER)
+    s = scenario(config(ttl=100.0), held(LAYER, used=START - 50.0))
+    s.passes(50.0)
+    s.pulls(shared)
+    s.passes(100.0)
+    assert s.doomed == {LAYER.digest, shared.digest}
+    s.cannot_delete()
+    s.passes(100.0)
+    assert s.doomed == {LAYER.digest, shared.digest}
+
+
+def test_what_another_still_names_has_no_time_of_its_own() -> None:
+    """Of two manifests that name an old blob one is lost."""
+    other = manifest("other", LAYER)
+    parts = held(IMAGE, other), held(LAYER, used=START - 50.0)
+    s = scenario(config(ttl=100.0), records(*parts))
+    s.get(IMAGE.under(APP)).loses_source(answered=True)
+    assert s.cache.next_deadline() == START + 100.0

@@ -406,6 +406,105 @@ def test_what_is_pinned_is_as_good_as_used_and_does_not_stand_in_the_way() -> No
     assert s.deletes() == [NEW.digest]
 
 
+# Beyond the usual
+
+
+@pytest.mark.parametrize("first", [1 << 26, (1 << 26) - 1])
+def test_for_a_size_that_is_not_known_64_mib_are_cleared(first: int) -> None:
+    many = [blob("first", first), blob("second", 1), blob("third", 1)]
+    parts = [held(item, used=START + n) for n, item in enumerate(many)]
+    s = scenario(config(ttl=None), records(*parts), START + 10.0)
+    s.get(LAYER.under(APP))
+    s.fetch.fails(Cause.NO_SPACE)
+    gone = many[:1] if first == 1 << 26 else many[:2]
+    assert s.doomed == {item.digest for item in gone}
+
+
+def test_during_the_pause_after_a_failed_deletion_nothing_goes_whatever_happens() -> None:
+    s = two(ttl=100.0, limits=Limits(delete_retry=60.0))
+    s.passes(80.0)
+    s.cannot_delete()
+    s.passes(11.0)
+    s.get(LATEST)
+    s.fetch.answers(404)
+    assert not s.doomed
+
+
+def test_a_full_disk_makes_room_as_soon_as_the_pause_is_over() -> None:
+    s = two(ttl=None, limits=Limits(delete_retry=60.0))
+    s.handle(Pruned(30, None))
+    s.cannot_delete()
+    s.now += 60.0
+    s.get(LAYER.under(APP))
+    s.fetch.fails(Cause.NO_SPACE)
+    assert s.doomed == {OLD.digest, NEW.digest}
+
+
+def test_a_full_disk_lets_all_go_that_is_idle_whatever_is_needed() -> None:
+    s = two(ttl=100.0)
+    s.get(LAYER.under(APP))
+    s.fetch.offers(LAYER)
+    s.fetch.brings(50)
+    s.now += 95.0
+    s.fetch.fails(Cause.NO_SPACE)
+    assert s.doomed == {OLD.digest, NEW.digest}
+
+
+def test_a_single_byte_is_room() -> None:
+    s = scenario(config(ttl=None), held(blob("one", 1)))
+    s.get(LAYER.under(APP))
+    s.fetch.fails(Cause.NO_SPACE)
+    assert s.doomed == {blob("one").digest}
+    s.passes(1.0)
+    assert s.fetch.spool.medium is Medium.FILE
+
+
+def test_what_just_fits_has_all_else_go() -> None:
+    s = two(max_size=100)
+    s.get(LAYER.under(APP))
+    s.fetch.offers(LAYER)
+    assert s.doomed == {OLD.digest, NEW.digest}
+
+
+def three(**settings: Any) -> Scenario:
+    parts = held(OLD, used=START - 20.0), held(NEW, used=START - 10.0), held(NEXT, used=START - 5.0)
+    return scenario(config(**settings), records(*parts))
+
+
+def test_what_was_pinned_when_its_turn_came_has_been_used_then() -> None:
+    s = three(ttl=None)
+    s.handle(Pinned(OLD.content, True))
+    s.handle(Pruned(109, None))
+    assert s.deletes() == [NEW.digest]
+    s.handle(Pinned(OLD.content, False))
+    s.handle(Pruned(79, None))
+    assert s.deletes() == [NEXT.digest]
+
+
+def test_what_was_being_read_when_its_turn_came_has_not_been_used_by_that() -> None:
+    s = three(ttl=1000.0)
+    client = s.get(OLD.under(APP))
+    s.now += 10.0
+    s.get(NEXT.under(APP)).takes_all()
+    s.now += 10.0
+    s.handle(Pruned(109, None))
+    assert s.deletes() == [NEW.digest]
+    client.takes_all()
+    s.handle(Pruned(79, None))
+    assert s.deletes() == [OLD.digest]
+
+
+def test_a_blob_that_two_manifests_name_goes_with_the_second() -> None:
+    other = manifest("other", LAYER)
+    parts = held(IMAGE, LAYER), held(other, used=START + 50.0)
+    s = scenario(config(ttl=100.0), records(*parts))
+    s.passes(100.0)
+    assert s.deletes() == [IMAGE.digest]
+    assert s.cache.next_deadline() == START + 150.0
+    s.passes(50.0)
+    assert set(s.deletes()) == {other.digest, LAYER.digest}
+
+
 # By the number of what is stored
 
 

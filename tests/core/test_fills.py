@@ -353,3 +353,65 @@ def test_once_stored_it_is_read_from_the_store() -> None:
     s.stores()
     client.takes()
     assert client.source == Stored(LAYER.digest)
+
+
+# How long it goes on
+
+
+def test_a_reader_that_came_in_time_ends_the_wait_for_one() -> None:
+    s, client = streaming(40)
+    client.leaves()
+    second = s.get(BLOB)
+    s.fetch.brings(60)
+    second.leaves()
+    s.passes(60.0)
+    s.fetch.finishes(LAYER)
+    s.stores()
+    assert s.disk == {LAYER.digest}
+
+
+def test_what_fails_while_nobody_reads_it_is_over() -> None:
+    s, client = streaming(40, limits=Limits(attempts=1))
+    client.leaves()
+    s.fetch.fails()
+    assert not s.undiscarded
+    s.passes(5.0)
+    second = s.get(BLOB)
+    s.passes(5.0)
+    s.fetch.delivers(LAYER)
+    assert second.status == 200
+
+
+def test_one_that_is_being_stored_when_the_cache_drains_may_lose_its_reader() -> None:
+    s, client = streaming(SIZE)
+    s.fetch.ends(LAYER.digest)
+    s.drains()
+    client.leaves()
+    s.stores()
+    assert [r.digest for r in s.journalled(BlobStored)] == [LAYER.digest]
+
+
+# Whether it is kept
+
+
+@pytest.mark.parametrize(("size", "kept"), [(SIZE, True), (SIZE - 1, False)])
+def test_it_is_kept_up_to_the_size_of_the_whole_cache(size: int, kept: bool) -> None:
+    s, client = streaming(SIZE, max_size=size)
+    assert client.decision.stored is kept
+    s.fetch.ends(LAYER.digest)
+    assert bool(s.jobs) is kept
+
+
+def test_of_unknown_length_it_is_to_be_kept_until_more_is_known() -> None:
+    s = scenario(config(max_size=SIZE))
+    client = s.get(BLOB)
+    s.fetch.answers(200)
+    assert client.decision.stored
+
+
+def test_a_manifest_that_could_not_be_stored_is_not_told_as_kept() -> None:
+    s = scenario()
+    by_get(s)
+    s.cannot_store()
+    late = by_get(s)
+    assert (late.status, late.decision.stored) == (200, False)

@@ -8,6 +8,7 @@ from distcache.core.events import (
     BlobCommitted,
     BlobDeleted,
     Event,
+    Forgotten,
     SourceLost,
     StoreFailed,
     StoreFault,
@@ -26,6 +27,7 @@ from tests.core.content import (
     IMAGE,
     LATEST,
     LAYER,
+    OTHER,
     START,
     WRONG,
     held,
@@ -129,6 +131,7 @@ def test_a_lost_blob_is_noted_dropped_and_fetched_again() -> None:
     client = s.get(IMAGE.under(APP))
     client.loses_source(answered=False)
     assert s.notes[-1].level is Level.ERROR
+    assert s.notes[-1].fields == (("digest", IMAGE.digest),)
     assert s.journalled(BlobDropped) == [BlobDropped(IMAGE.digest)]
     assert s.journalled(TagDropped) == [TagDropped(LATEST)]
     s.fetch.delivers(IMAGE)
@@ -172,3 +175,37 @@ def test_a_loss_that_comes_back_too_often_is_an_error() -> None:
     client = s.get(BLOB)
     client.loses_source(answered=False)
     assert client.status == 502
+    assert "cannot be kept" in client.problem.message
+
+
+def test_a_loss_is_nothing_to_who_reads_something_else() -> None:
+    s = scenario(records=held(IMAGE, LAYER))
+    other, client = s.get(BLOB), s.get(IMAGE.under(APP))
+    client.loses_source(answered=True)
+    other.takes_all()
+    assert other.end == "finished"
+    s.handle(Forgotten(LAYER.digest))
+    assert s.deletes() == [LAYER.digest], "nobody reads it any more"
+
+
+def test_a_spool_that_could_not_be_read_is_read_again() -> None:
+    s, client = streaming()
+    client.loses_source(answered=False)
+    s.fetch.finishes(LAYER)
+    client.takes_all()
+    assert client.end == "finished"
+
+
+@pytest.mark.parametrize("first", list(Kind)[:2])
+def test_what_is_durable_is_what_was_to_be_stored(first: Kind) -> None:
+    """The same bytes come as a manifest and as a blob; the other transfer goes on."""
+    s = scenario()
+    s.get(ByDigest(APP, IMAGE.as_kind(first)))
+    s.fetch.delivers(IMAGE)
+    (second,) = [kind for kind in list(Kind)[:2] if kind is not first]
+    s.get(ByDigest(OTHER, IMAGE.as_kind(second)))
+    s.stores()
+    s.clients[0].takes_all()
+    assert s.clients[0].end == "finished"
+    s.fetch.delivers(IMAGE)
+    assert s.clients[1].status == 200

@@ -10,7 +10,7 @@ from distcache.core.events import Cause, Challenge, Secret
 from distcache.core.oci import TagRef
 from distcache.core.tokens import TRANSITIONS, TokenInput, TokenState
 from tests.core.actors import Client, Transfer
-from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, blob
+from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, OTHER, START, blob
 from tests.core.drawing import assert_drawn
 from tests.core.scenario import Scenario, config, scenario
 
@@ -285,3 +285,49 @@ def test_a_token_that_has_run_out_before_it_is_refused_is_refused_all_the_same()
     s.token.grants("t2")
     s.fetch.delivers(LAYER)
     assert client.status == 200
+
+
+def test_a_token_that_ran_out_unnoticed_has_no_second_end() -> None:
+    s, _ = challenged()
+    s.token.grants("t1", expires_in=60.0)
+    s.fetch.delivers(LAYER)
+    s.now += 55.0
+    s.get(SECOND)
+    s.passes(0.0)
+    s.token.grants("t2")
+    assert token_of(s.fetch) == "t2"
+
+
+def test_nor_has_one_that_upstream_refused_before() -> None:
+    s, _ = challenged()
+    s.token.grants("t1", expires_in=20.0)
+    s.fetch.answers(401, challenges=(CHALLENGE,))
+    s.passes(15.0)
+    s.token.grants("t2")
+    assert token_of(s.fetch) == "t2"
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_when_its_time_is_up_it_is_as_if_it_had_never_been(refused: bool) -> None:
+    prints = []
+    for wait in (1.0, 2.0):
+        s, client = challenged(negative_ttl=10.0, limits=Limits(linger=0.0))
+        if refused:
+            s.token.refuses(403)
+        else:
+            s.token.grants("t1", expires_in=15.0)
+            client.leaves()
+        s.passes(10.0 + wait)
+        prints.append(s.cache.fingerprint(s.now))
+        assert s.cache.next_deadline() is None
+    assert prints[0] == prints[1]
+
+
+def test_it_does_not_matter_when_a_token_was_asked_for() -> None:
+    prints = []
+    for start in (START, START + 5.0):
+        s = scenario(now=start)
+        s.get(BLOB)
+        s.fetch.answers(401, challenges=(CHALLENGE,))
+        prints.append(s.cache.fingerprint(s.now))
+    assert prints[0] == prints[1]

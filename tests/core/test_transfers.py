@@ -7,7 +7,7 @@ from distcache.core.effects import Medium, Spool
 from distcache.core.events import Cause, Location
 from distcache.core.pull import RangeSpec, Span
 from tests.core.content import APP, HUB, IMAGE, LAYER, WRONG
-from tests.core.scenario import config, scenario, streaming
+from tests.core.scenario import Scenario, config, scenario, streaming
 
 BLOB = LAYER.under(APP)
 SIZE = LAYER.size
@@ -330,3 +330,102 @@ def test_a_range_through_a_window_of_unknown_length_is_answered_at_its_end() -> 
     s.fetch.answers(200)
     s.fetch.finishes(LAYER)
     assert (client.status, client.answer.span) == (206, Span(50, SIZE))
+
+
+# What a mirror does wrong, and upstream has to put right
+
+
+MIRRORS = Config({HUB: Upstream(mirrors=2)}, limits=Limits(mirror_rest=100.0))
+
+
+def resting(s: Scenario) -> tuple[int, ...]:
+    (reach,) = s.cache.reach(s.now)
+    return reach.resting
+
+
+def test_a_mirror_that_sends_more_than_it_announced_rests_and_is_not_asked_again() -> None:
+    s = scenario(MIRRORS)
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(SIZE + 1)
+    assert resting(s) == (0,)
+    assert client.end == "aborted"
+    s.get(BLOB)
+    assert s.fetch.request.mirror == 1
+
+
+def test_so_does_one_whose_content_has_another_size() -> None:
+    s = scenario(MIRRORS)
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(60)
+    s.fetch.fails(Cause.TIMEOUT)
+    s.passes(1.0)
+    s.fetch.answers(206, start=60, size=SIZE + 1)
+    assert resting(s) == (0, 1)
+    s.passes(1.0)
+    assert (s.fetch.request.mirror, s.fetch.request.offset) == (None, 60)
+    s.fetch.answers(206, start=60, size=SIZE)
+    s.fetch.finishes(LAYER)
+    client.takes_all()
+    assert client.end == "finished"
+
+
+def test_and_one_whose_body_ends_too_early() -> None:
+    s = scenario(MIRRORS)
+    s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(60)
+    s.fetch.ends(WRONG)
+    assert resting(s) == (0,)
+    s.passes(1.0)
+    assert (s.fetch.request.mirror, s.fetch.request.offset) == (1, 60)
+
+
+def test_what_a_manifest_s_client_is_told_of_one_that_ends_too_early() -> None:
+    s = scenario(config(limits=Limits(attempts=1)))
+    client = s.get(IMAGE.under(APP))
+    s.fetch.offers(IMAGE)
+    s.fetch.brings(4)
+    s.fetch.ends(WRONG)
+    assert (client.status, client.problem.message) == (502, "hub broke off")
+
+
+@pytest.mark.parametrize("status", [200, 206])
+def test_a_resumed_transfer_need_not_tell_the_size_again(status: int) -> None:
+    s, client = streaming(60)
+    s.fetch.fails()
+    s.passes(1.0)
+    s.fetch.answers(status, start=60 if status == 206 else 0)
+    s.fetch.finishes(LAYER)
+    client.takes_all()
+    assert client.end == "finished"
+
+
+def test_to_be_told_of_the_same_bytes_again_is_no_progress() -> None:
+    s, client = streaming(40, limits=Limits(attempts=3))
+    for _ in range(2):
+        s.fetch.fails()
+        s.passes(60.0)
+        s.fetch.answers(206, start=40, size=SIZE)
+        s.fetch.brings(40)
+    s.fetch.fails()
+    assert client.end == "aborted"
+
+
+def test_a_window_that_begins_again_lets_go_of_what_it_held() -> None:
+    s = scenario()
+    client = s.get(BLOB, ranges=(RangeSpec(50, None),))
+    s.fetch.fails(Cause.STORE)
+    s.fetch.answers(200)
+    s.fetch.brings(30)
+    s.fetch.fails()
+    s.passes(1.0)
+    window = s.fetch.spool
+    s.fetch.answers(200, length=SIZE)
+    assert window.number in s.discarded
+    assert (s.fetch.spool.first, s.fetch.request.offset) == (50, 0)
+    s.fetch.offers(LAYER)
+    s.fetch.finishes(LAYER)
+    client.takes_all()
+    assert client.end == "finished"

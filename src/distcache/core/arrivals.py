@@ -102,8 +102,8 @@ def _broke_off(
     if not isinstance(failure, Failure):
         return
     # A relay and a document have nothing on disk that could fail.
-    if failure.cause in (Cause.NO_SPACE, Cause.STORE) and isinstance(owner, Content):
-        _store_failed(state, owner, failure, held, now)
+    if cause in (Cause.NO_SPACE, Cause.STORE) and isinstance(owner, Content):
+        _store_failed(state, owner, cause, held, now)
     else:
         _failed(state, owner, failure, now)
 
@@ -144,18 +144,16 @@ def _failed(state: State, owner: Owner, failure: Failure, now: Time) -> None:
         checks.on_failed(state, owner, failure, now)
 
 
-def _store_failed(
-    state: State, key: Content, failure: Failure, held: Held | None, now: Time
-) -> None:
+def _store_failed(state: State, key: Content, cause: Cause, held: Held | None, now: Time) -> None:
     """The spool cannot grow. Make room and go on; where there is none to make, each reader
     gets a transfer of its own that keeps nothing."""
     fill = state.fills[key]
     need = UNKNOWN_NEED if fill.size is None else fill.size - fill.have
-    full = failure.cause is Cause.NO_SPACE
+    full = cause is Cause.NO_SPACE
     if full and fill.attempts < state.limits.attempts and eviction.make_room(state, need, now):
         transfers.pause(state, key, now)
         return
-    fields = (("digest", key.digest), ("fault", failure.cause.value if failure.cause else ""))
+    fields = (("digest", key.digest), ("fault", cause.value))
     state.emit(Note(Level.WARNING, "the store is failing: passing content through", fields))
     fill = fills.drop(state, key)
     for number in fill.readers:
@@ -183,10 +181,10 @@ def _relay(
     if failure is not None and started:
         exchanges.abort(state, number, now)
     elif failure is not None:
-        state.exchanges[number] = evolve(x, on=None)
         state.wake((number,), failure)
 
 
 def _repository_differs(x: Exchange, fill: Fill) -> bool:
     target = x.pull.target
-    return not isinstance(target, Catalog) and target.repository != fill.repository
+    assert not isinstance(target, Catalog), "it waits for nothing"
+    return target.repository != fill.repository

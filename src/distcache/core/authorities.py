@@ -76,6 +76,6 @@ def _withdraw(state: State, name: str, accepted: Accepted) -> None:
             tags.forget(state, reference, TagInput.LAPSED if gone else TagInput.EVICTED)
     for key, fill in state.fills.items():
         # What upstream has yet to answer will be its word again.
-        others = tuple(holder for holder in fill.granted if holder.authority != name)
-        if fill.status is not None and others != fill.granted:
+        if fill.status is not None:
+            others = tuple(holder for holder in fill.granted if holder.authority != name)
             state.fills[key] = evolve(fill, granted=others)

@@ -94,7 +94,7 @@ def restore(state: State, record: BlobStored) -> None:
 def list_roots(state: State) -> None:
     """The LRU of what was restored, all at once."""
     blobs, named = state.blobs, state.parents
-    roots = [digest for digest in blobs if digest not in named or not parents(state, digest)]
+    roots = [digest for digest in blobs if digest not in named]
     for digest in roots:
         blobs[digest] = evolve(blobs[digest], listed=True)
     state.lru = [(state.used[digest], digest) for digest in roots]
@@ -127,11 +127,7 @@ def read(state: State, digest: Digest, change: int) -> None:
 
 def parents(state: State, digest: Digest) -> list[Digest]:
     """The stored manifests that name it."""
-    names = state.parents.get(digest)
-    if not names:
-        return []
-    blobs = state.blobs
-    return [n for n in sorted(names) if n in blobs and blobs[n].state is BlobState.STORED]
+    return sorted(state.parents.get(digest, ()))
 
 
 def pinned(state: State, digest: Digest) -> bool:

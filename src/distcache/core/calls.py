@@ -199,7 +199,7 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     call = evolve(call, token=key)
     if known is None:
         waits = step(TRANSITIONS, call.state, CallInput.TOKEN_WANTED)
-        state.calls[owner] = evolve(call, state=waits, fetch=None)
+        state.calls[owner] = evolve(call, state=waits)
         return None
     _ask(state, owner, call, known)
     return None

@@ -64,7 +64,9 @@ def _excess(state: State) -> int:
     if limit is None:
         return 0
     filling = sum(
-        fill.size or fill.have for fill in state.fills.values() if (fill.size or 0) <= limit
+        fill.size or fill.have
+        for fill in state.fills.values()
+        if fill.size is None or fill.size <= limit
     )
     return state.stored - state.doomed + filling - limit
 
@@ -108,10 +110,9 @@ def _settle_first(state: State) -> None:
     while heap:
         used, digest = heap[0]
         blob = state.blobs.get(digest)
-        if blob is None or blob.state is BlobState.DOOMED or not blob.listed:
+        if blob is None or not blob.listed:
             heappop(heap)
         elif blobs.parents(state, digest):
-            heappop(heap)
             state.blobs[digest] = evolve(blob, listed=False)
         elif state.used[digest] != used:
             heappop(heap)

@@ -117,7 +117,7 @@ def kept(state: State, key: FillKey, fill: Fill) -> bool:
     if isinstance(key, Relay) or fill.state is FillState.KEEPING:
         return False
     limit = state.config.max_size
-    return limit is None or (fill.size or 0) <= limit
+    return limit is None or fill.size is None or fill.size <= limit
 
 
 def begin(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | None:
@@ -166,10 +166,10 @@ def adopt(
         size,
         size,
         granted=(repository,),
+        document=document,
         status=200,
     )
-    state.fills[content] = fill
-    verified(state, content, evolve(fill, document=document))
+    verified(state, content, fill)
 
 
 def commit_failed(state: State, key: FillKey, fault: StoreFault) -> None:
@@ -197,8 +197,8 @@ def leave(state: State, key: FillKey, exchange: int, now: Time) -> None:
 
 
 def drop_if_unread(state: State, key: FillKey) -> None:
-    fill = state.fills.get(key)
-    if fill is not None and not fill.readers and fill.state is not FillState.COMMITTING:
+    fill = state.fills[key]
+    if not fill.readers and fill.state is not FillState.COMMITTING:
         drop(state, key)
 
 

@@ -27,7 +27,6 @@ def committed(state: State, event: BlobCommitted | StoreFailed, now: Time) -> No
     tags.committed(state, key.digest)
     for number in fill.readers:
         exchanges.publish(state, number, key.digest)
-    state.wake(fill.readers, Look())
     state.emit(DiscardSpool(fill.spool))
     exchanges.spare(state, key)
 
@@ -63,13 +62,13 @@ def source_lost(state: State, event: SourceLost, now: Time) -> None:
         over = turns > state.limits.redispatch
         news = Failure(fault="content that cannot be kept") if over else Look()
         state.wake((event.exchange,), news)
-    if lost is not None and lost in state.blobs:
+    if lost is not None:
         _forget_blob(state, lost)
 
 
 def _forget_blob(state: State, digest: Digest) -> None:
     for number, x in state.exchanges.items():
-        if x.reading == digest and x.state is not ExchangeState.WAITING:
+        if x.reading == digest:
             # It has the file open; what it was promised is still coming out of it.
             state.exchanges[number] = evolve(x, reading=None)
     blobs.lost(state, digest)

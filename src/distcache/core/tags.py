@@ -247,8 +247,9 @@ def _bound(state: State, reference: Reference, digest: Digest) -> None:
 
 def _to_be_had(state: State, tag: Tag) -> bool:
     """What it resolves to can be served, or fetched by its digest; a list cannot be fetched so."""
-    content = tag.descriptor.content if tag.descriptor is not None else None
-    return content is None or content.kind is not Kind.LISTING or fills.held(state, content)
+    assert tag.descriptor is not None
+    content = tag.descriptor.content
+    return content.kind is not Kind.LISTING or fills.held(state, content)
 
 
 def _point(state: State, reference: Reference, tag: Tag) -> None:

@@ -66,7 +66,6 @@ def cut(state: State, key: FillKey, failure: Failure, now: Time) -> Failure | No
     tried too often. Where nothing has come yet only a broken connection or a 5xx is, and few
     times: an honest error now is better than a late one. A mirror's failures do not count."""
     fill = state.fills[key]
-    calls.finish(state, key)
     begun = fill.status is not None
     passing = failure.status is not None and failure.status >= 500
     worth = begun or passing or failure.cause is Cause.CUT or failure is WRONG_RANGE
