@@ -10,7 +10,7 @@ from distcache.core.inventory import GrantStored, TagStored
 from distcache.core.oci import Repository, Secret, TagRef
 from distcache.core.pull import Authority, ByDigest, Catalog
 from tests.core.actors import Client
-from tests.core.content import HUB, IMAGE, LAYER, SETTINGS, Item
+from tests.core.content import HUB, IMAGE, LAYER, SETTINGS, START, Item
 from tests.core.scenario import Scenario, scenario
 
 LIMITS = Limits(authority=300.0, authorities=3)
@@ -283,4 +283,64 @@ def test_an_authority_ends_although_its_tag_was_forgotten_before() -> None:
     client.takes_all()
     s.handle(Forgotten(TagRef(own(ALICE), "1")))
     s.passes(300.0)
+    assert pull_tag(s, ALICE).status is None
+
+
+def test_who_comes_back_while_its_old_pull_goes_on_is_known_anew() -> None:
+    s = scenario(evolve(OPEN, limits=evolve(LIMITS, answer=1000.0)))
+    pull(s, ALICE)
+    s.now += 300.0
+    again = pull(s, ALICE, SETTINGS)
+    for transfer in s.fetches:
+        transfer.delivers(SETTINGS if transfer.request.resource == SETTINGS.content else LAYER)
+    s.stores()
+    assert [c.status for c in s.clients] == [200, 200]
+    again.takes_all()
+    s.passes(200.0)
+    assert pull(s, ALICE, SETTINGS).status == 200, "its time began anew"
+
+
+def test_what_upstream_answers_after_that_is_its_word_anew() -> None:
+    s = scenario(evolve(OPEN, limits=evolve(LIMITS, answer=1000.0)))
+    client = pull(s, ALICE)
+    s.passes(300.0)
+    s.fetch.delivers(LAYER)
+    s.stores()
+    client.takes_all()
+    assert client.end == "finished"
+    assert pull(s, ALICE).status == 200
+
+
+def test_who_made_room_for_another_has_no_end_any_more() -> None:
+    s = stored_by_alice()
+    for name in ("b", "c", "d"):
+        s.passes(1.0)
+        client = pull(s, Authority(name, Secret("Bearer x")))
+        s.fetches[-1].answers(404)
+        assert client.status == 404
+    assert s.cache.next_deadline() == START + 301.0
+    s.passes(400.0)
+    assert s.cache.next_deadline() is None
+
+
+def test_what_it_was_accepted_for_may_have_gone_before_it_ends() -> None:
+    s = stored_by_alice()
+    s.handle(Forgotten(LAYER.digest))
+    assert s.deletes() == [LAYER.digest]
+    s.passes(300.0)
+    assert pull(s, ALICE).status is None
+
+
+def test_a_tag_that_is_gone_ends_with_its_authority_too() -> None:
+    s = scenario(Config({HUB: Upstream(negative_ttl=1000.0)}, ttl=None, limits=LIMITS))
+    client = pull_tag(s, ALICE)
+    s.fetch.offers(IMAGE)
+    s.fetch.delivers(IMAGE)
+    s.stores()
+    client.takes_all()
+    s.passes(1.0)
+    pull_tag(s, ALICE)
+    s.fetch.answers(404)
+    assert pull_tag(s, ALICE).status == 404
+    s.passes(299.0)
     assert pull_tag(s, ALICE).status is None

@@ -251,8 +251,11 @@ def test_bytes_that_come_again_without_their_document_stay_a_manifest() -> None:
     s = scenario()
     s.get(IMAGE.under(APP))
     s.get(ByDigest(APP, IMAGE.as_kind(Kind.BLOB)))
-    for transfer in s.fetches:
-        transfer.delivers(IMAGE)
+    as_manifest, as_blob = s.fetches
+    as_manifest.delivers(IMAGE)
+    as_blob.answers(200, length=IMAGE.size)
+    as_blob.brings(IMAGE.size)
+    as_blob.ends(IMAGE.digest)
     s.stores()
     assert s.journalled(BlobStored)[-1].document == IMAGE.document
     assert s.get(IMAGE.under(APP)).source == Stored(IMAGE.digest)

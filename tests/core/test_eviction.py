@@ -482,15 +482,15 @@ def test_what_was_pinned_when_its_turn_came_has_been_used_then() -> None:
 
 
 def test_what_was_being_read_when_its_turn_came_has_not_been_used_by_that() -> None:
-    s = three(ttl=1000.0)
+    s = three(ttl=1000.0, max_size=110)
     client = s.get(OLD.under(APP))
     s.now += 10.0
     s.get(NEXT.under(APP)).takes_all()
     s.now += 10.0
-    s.handle(Pruned(109, None))
+    s.pulls(blob("little", 1))
     assert s.deletes() == [NEW.digest]
     client.takes_all()
-    s.handle(Pruned(79, None))
+    s.pulls(blob("more", 40))
     assert s.deletes() == [OLD.digest]
 
 

@@ -10,7 +10,7 @@ from distcache.core.decision import Fwd, Outcome
 from distcache.core.effects import Code, Stored
 from distcache.core.events import Cause, Forgotten, Secret
 from distcache.core.inventory import TagDropped, TagStored
-from distcache.core.oci import DOCKER_MANIFEST, Repository, TagRef
+from distcache.core.oci import DOCKER_MANIFEST, OCI_INDEX, Kind, Listed, Repository, TagRef
 from distcache.core.pull import Authority, Method
 from distcache.core.tags import TRANSITIONS, TagInput, TagState
 from tests.core.content import (
@@ -25,7 +25,10 @@ from tests.core.content import (
     REFERRERS,
     SETTINGS,
     START,
+    TAGS,
+    Item,
     held,
+    listing,
     manifest,
     records,
     referring,
@@ -400,3 +403,180 @@ def test_what_a_tag_was_must_be_there_to_stand_in() -> None:
     client = s.get(LATEST)
     s.fetch.offers(MOVED)
     assert client.status == 403
+
+
+# What is recorded, and when
+
+
+def listed_referrers(s: Scenario) -> None:
+    s.get(REFERRERS)
+    s.fetch.delivers(referring("page"), etag='"e"', filters="artifactType")
+    s.stores()
+
+
+def test_what_came_with_a_list_is_recorded_and_known_to_the_next_process() -> None:
+    s = scenario()
+    listed_referrers(s)
+    (record,) = s.journalled(TagStored)
+    assert (record.etag, record.listed) == ('"e"', Listed("artifactType", None))
+    s = scenario(config(), records(held(referring("page")), [record]))
+    client = s.get(REFERRERS)
+    assert s.fetch.request.etag == '"e"'
+    s.fetch.answers(304)
+    assert client.answer.listed == record.listed
+
+
+def test_a_list_that_is_the_same_with_another_entity_tag_is_recorded_at_once() -> None:
+    s = scenario()
+    listed_referrers(s)
+    s.get(REFERRERS)
+    s.fetch.delivers(referring("page"), etag='"f"', filters="artifactType")
+    assert [record.etag for record in s.journalled(TagStored)] == ['"e"', '"f"']
+
+
+def test_a_tag_that_moves_to_what_is_held_already_is_recorded_at_once() -> None:
+    s = scenario(records=records(WARM, held(MOVED)))
+    s.get(LATEST)
+    s.fetch.offers(MOVED)
+    assert [record.descriptor for record in s.journalled(TagStored)] == [MOVED.descriptor]
+
+
+def test_all_tags_of_one_manifest_are_recorded_with_it_and_go_with_it() -> None:
+    stable = TagRef(APP, "stable")
+    s = scenario(config(ttl=100.0))
+    first, second = s.get(LATEST), s.get(stable)
+    for transfer in s.fetches:
+        transfer.offers(IMAGE)
+    s.fetch.delivers(IMAGE)
+    s.stores()
+    assert [record.reference for record in s.journalled(TagStored)] == [LATEST, stable]
+    first.takes_all()
+    second.takes_all()
+    s.passes(100.0)
+    assert s.journalled(TagDropped) == [TagDropped(LATEST), TagDropped(stable)]
+
+
+def test_a_tag_whose_record_was_dropped_gets_another_when_its_content_stayed() -> None:
+    """The store could not delete it; the tag is one that is not to move."""
+    s = scenario(config(immutable=("*",), ttl=50.0), held(IMAGE, tag=LATEST))
+    s.passes(50.0)
+    assert s.journalled(TagDropped) == [TagDropped(LATEST)]
+    client = s.get(LATEST)
+    s.cannot_delete()
+    s.fetch.offers(IMAGE)
+    assert client.source == Stored(IMAGE.digest)
+    assert [record.checked for record in s.journalled(TagStored)] == [START + 50.0]
+
+
+# What is not there
+
+
+def test_a_list_that_could_not_be_stored_is_asked_for_again_however_fresh_it_is() -> None:
+    s = scenario(config(tag_ttl=1000.0))
+    client = s.get(TAGS)
+    s.fetch.delivers(listing("names", "a"))
+    s.cannot_store()
+    assert client.answer.tags == ("a",)
+    assert s.get(TAGS).status is None
+    assert s.asked() == (Method.GET, TAGS)
+
+
+def test_a_tag_whose_manifest_could_not_be_had_is_not_checked_again_while_it_is_fresh() -> None:
+    s = scenario(config(tag_ttl=1000.0))
+    s.get(LATEST)
+    s.fetch.offers(IMAGE)
+    s.fetch.answers(429)
+    s.get(LATEST)
+    assert s.asked() == (Method.GET, IMAGE.content)
+
+
+def test_who_waits_for_what_a_tag_was_is_told_of_its_failure_though_the_tag_is_gone() -> None:
+    s = scenario()
+    client = s.get(LATEST)
+    s.fetch.offers(IMAGE)
+    fill = s.fetch
+    later = s.get(LATEST)
+    s.fetches[-1].answers(404)
+    fill.answers(429)
+    assert (client.status, later.status) == (429, 404)
+
+
+def test_what_a_tag_was_stands_in_although_it_came_only_after_the_tag_had_moved() -> None:
+    s = scenario()
+    s.get(LATEST)
+    s.fetch.offers(IMAGE)
+    first = s.fetch
+    client = s.get(LATEST)
+    s.fetches[-1].offers(MOVED)
+    second = s.fetches[-1]
+    first.delivers(IMAGE)
+    s.stores()
+    second.answers(429)
+    assert client.source == Stored(IMAGE.digest)
+    assert client.decision.stale_if_error
+
+
+def test_what_was_too_young_stands_in_for_what_is_younger_still() -> None:
+    other = held(INDEX, IMAGE, under=OTHER)
+    s = scenario(config(cool_down=60.0), records(held(MOVED, LAYER, tag=LATEST), other))
+    for item, given in ((IMAGE, MOVED), (INDEX, IMAGE)):
+        client = s.get(LATEST)
+        s.fetch.answers(405)
+        s.fetch.delivers(item)
+        assert client.answer.descriptor == given.descriptor
+        s.passes(60.0)
+
+
+def test_what_a_tag_was_is_given_up_once_what_it_is_has_been_stored() -> None:
+    s = scenario(config(immutable=("*",)), held(IMAGE, tag=LATEST))
+    s.handle(Forgotten(IMAGE.digest))
+    s.deletes()
+    s.pulls_tag(MOVED)
+    s.pulls(IMAGE)
+    s.handle(Forgotten(MOVED.digest))
+    s.deletes()
+    client = s.get(LATEST)
+    s.fetch.fails(Cause.UNREACHABLE)
+    assert client.status == 502
+
+
+def test_a_gone_tag_that_an_operator_forgets_has_no_end_any_more() -> None:
+    s = scenario()
+    s.get(LATEST)
+    s.fetch.answers(404)
+    s.handle(Forgotten(LATEST))
+    assert s.cache.next_deadline() is None
+
+
+def test_it_does_not_matter_when_the_first_check_began() -> None:
+    prints = []
+    for start in (START, START + 5.0):
+        s = scenario(now=start)
+        s.get(LATEST)
+        prints.append(s.cache.fingerprint(s.now))
+    assert prints[0] == prints[1]
+
+
+# Tags and questions that have one answer
+
+
+@pytest.mark.parametrize("tag_first", [False, True])
+def test_a_tag_is_no_question_though_it_has_the_bytes_of_an_answer(tag_first: bool) -> None:
+    """The tag schema's fallback is an index like the list of referrers."""
+    answer = referring("one")
+    index = Item(answer.as_kind(Kind.MANIFEST), answer.size, OCI_INDEX, answer.document)
+    s = scenario(config(tag_ttl=60.0, limits=Limits(questions=1)))
+    fallback = TagRef(APP, "sha256-image")
+    for by_tag in (tag_first, not tag_first):
+        if by_tag:
+            s.get(fallback)
+            s.fetch.offers(index)
+            for transfer in s.fetches:
+                transfer.delivers(index)
+        else:
+            s.get(REFERRERS)
+            s.fetch.delivers(answer)
+        s.stores()
+        s.passes(1.0)
+    for reference in (fallback, REFERRERS):
+        assert s.get(reference).decision.outcome is Outcome.HIT
