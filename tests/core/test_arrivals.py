@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from distcache.core.config import Config, Limits, Upstream
+from distcache.core.decision import Fwd
 from distcache.core.effects import Abort, Fetch, Level, Medium, Stored
 from distcache.core.events import (
     BodySpooled,
@@ -304,3 +305,113 @@ def test_a_broken_transfer_past_the_store_is_not_waited_for_when_the_content_is_
     client.takes_all()
     assert client.end == "finished"
     assert not s.fetches
+
+
+# What becomes of readers
+
+
+def test_what_a_mirror_got_wrong_is_got_elsewhere_by_who_waits() -> None:
+    s = scenario(Config({HUB: Upstream(mirrors=1)}))
+    client = s.get(IMAGE.under(APP))
+    s.fetch.offers(IMAGE)
+    s.fetch.brings(IMAGE.size)
+    s.fetch.ends(WRONG, IMAGE.document)
+    assert s.fetch.request.mirror is None
+    s.fetch.delivers(IMAGE)
+    assert client.status == 200
+
+
+def test_a_fault_of_the_store_clears_nothing_and_is_told_with_its_digest() -> None:
+    s = scenario(config(ttl=None), held(blob("old")))
+    s.get(BLOB)
+    s.fetch.fails(Cause.STORE)
+    assert not s.doomed
+    assert s.notes[-1].fields == (("digest", LAYER.digest), ("fault", "store"))
+    assert (s.fetch.spool.medium, s.fetch.spool.digest) == (Medium.WINDOW, LAYER.digest)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_who_was_sent_nothing_needs_no_other_bytes_before_its_window(known: bool) -> None:
+    s = scenario()
+    clients = [s.get(BLOB, chunked=False), s.get(BLOB, chunked=False)]
+    s.fetch.answers(200)
+    s.fetch.brings(10)
+    if known:
+        s.fetch.fails(Cause.STORE)
+    else:
+        s.handle(FetchFailed(s.fetch.effect.fetch, Cause.STORE))
+        s.transfers[0].open = False
+    assert [t.spool.after for t in s.fetches] == [None, None]
+    for transfer in s.fetches:
+        transfer.delivers(LAYER)
+    for client in clients:
+        assert (client.status, client.decision.collapsed) == (200, False)
+        assert client.decision.fwd is Fwd.BYPASS
+
+
+def test_who_was_promised_a_length_is_not_given_another() -> None:
+    s, client = streaming()
+    client.takes()
+    s.fetch.fails(Cause.STORE)
+    s.fetch.answers(200, length=SIZE - 1)
+    assert client.end == "aborted"
+
+
+def test_who_was_promised_nothing_takes_what_comes() -> None:
+    s = scenario()
+    client = s.get(BLOB, chunked=False)
+    s.fetch.answers(200)
+    s.fetch.fails(Cause.STORE)
+    s.fetch.answers(200, length=SIZE)
+    assert (client.status, client.answer.length) == (200, SIZE)
+
+
+def test_a_message_that_ends_before_its_head_is_asked_for_again_with_its_token() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.grants("t1")
+    s.fetch.ends()
+    assert s.fetch.request.authorization == Secret("t1")
+    s.fetch.delivers(LAYER)
+    assert client.status == 200
+
+
+def test_a_transfer_that_has_begun_waits_when_its_token_comes_too_late() -> None:
+    settings = config()
+    s, client = streaming()
+    s.fetch.fails()
+    s.passes(1.0)
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.cache.configure(config(offline=True))
+    s.token.grants("t1")
+    assert client.end == ""
+    s.cache.configure(settings)
+    s.passes(10.0)
+    s.fetch.answers(206, start=40, size=SIZE)
+    s.fetch.finishes(LAYER)
+    client.takes_all()
+    assert client.end == "finished"
+
+
+def test_a_mirror_s_token_service_that_is_down_makes_it_rest() -> None:
+    s = scenario(Config({HUB: Upstream(mirrors=1)}))
+    s.get(BLOB)
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.refuses(500)
+    assert s.cache.reach(s.now)[0].resting == (0,)
+
+
+@pytest.mark.parametrize("too_long", [False, True])
+def test_a_mirror_that_is_wrong_about_the_size_rests(too_long: bool) -> None:
+    s = scenario(Config({HUB: Upstream(mirrors=2)}))
+    s.get(BLOB)
+    s.fetch.offers(LAYER)
+    if too_long:
+        s.fetch.brings(SIZE + 1)
+    else:
+        s.fetch.brings(60)
+        s.fetch.fails(Cause.TIMEOUT)
+        s.passes(1.0)
+        s.fetch.answers(206, start=60, size=SIZE + 1)
+    assert s.cache.reach(s.now)[0].resting == ((0,) if too_long else (0, 1))

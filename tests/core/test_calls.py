@@ -521,3 +521,69 @@ def test_who_no_longer_waits_for_a_token_hears_nothing_of_it() -> None:
     s.passes(0.0)
     s.token.grants("t1")
     assert not s.fetches
+
+
+def test_the_next_page_is_asked_of_who_gave_the_one_before_not_of_the_first_mirror() -> None:
+    s = scenario(Config({HUB: Upstream(mirrors=2)}))
+    s.get(TAGS)
+    s.fetch.answers(404)
+    following = Location("https://mirror/v2/library/app/tags/list?last=b", same_origin=True)
+    s.fetch.answers(next_page=following)
+    s.fetch.brings(10)
+    s.fetch.ends(listing("page").digest, listing("page", "a", "b").document)
+    assert (s.fetch.request.mirror, s.fetch.request.location) == (1, following)
+
+
+def test_a_mirror_that_rests_is_passed_over_when_another_wants_a_login() -> None:
+    s = scenario(Config({HUB: Upstream(mirrors=2)}, limits=Limits(mirror_rest=100.0)))
+    s.get(BLOB)
+    s.fetch.answers(404)
+    s.fetch.answers(500)
+    s.get(SECOND)
+    s.fetches[-1].answers(401)
+    assert s.fetches[-1].request.mirror is None
+
+
+def test_a_token_is_done_with_when_a_password_is_wanted_instead() -> None:
+    s, client = asked(basic=True)
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.grants("t1")
+    s.fetch.answers(401, challenges=(BASIC,))
+    assert authorization(s.fetch) is True
+    s.fetch.answers(401, challenges=(BASIC,))
+    assert client.status == 401
+
+
+def test_a_token_is_done_with_where_a_redirect_leads_abroad() -> None:
+    s, client = authorized()
+    s.fetch.answers(307, location=ABROAD)
+    assert authorization(s.fetch) is None
+    s.fetch.answers(401, challenges=(BEARER,))
+    assert client.status == 401
+
+
+def test_authorization_follows_every_redirect_within_the_origin() -> None:
+    s, _ = authorized()
+    for number in range(2):
+        place = Location(f"https://hub/v2/elsewhere/{number}", same_origin=True)
+        s.fetch.answers(307, location=place)
+        assert (s.fetch.request.location, authorization(s.fetch)) == (place, Secret("t1"))
+
+
+def test_what_is_asked_for_from_its_beginning_has_no_offset() -> None:
+    s = scenario()
+    s.get(LATEST)
+    assert s.fetch.request.offset == 0
+    s.fetch.answers(405)
+    assert s.fetch.request.offset == 0
+
+
+def test_a_mirror_whose_token_is_refused_has_the_next_asked_with_what_is_known_of_it() -> None:
+    s = scenario(Config({HUB: Upstream(mirrors=1)}))
+    s.get(BLOB)
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.refuses(403)
+    s.fetch.answers(401, challenges=(BEARER,))
+    s.token.grants("t1")
+    s.get(SECOND)
+    assert (s.fetches[-1].request.mirror, authorization(s.fetches[-1])) == (None, Secret("t1"))
