@@ -290,3 +290,11 @@ def test_what_another_still_names_has_no_time_of_its_own() -> None:
     s = scenario(config(ttl=100.0), records(*parts))
     s.get(IMAGE.under(APP)).loses_source(answered=True)
     assert s.cache.next_deadline() == START + 100.0
+
+
+def test_of_bytes_that_the_inventory_has_twice_the_document_counts_and_the_size_once() -> None:
+    twice = [BlobStored(IMAGE.digest, IMAGE.size, START), *held(IMAGE)]
+    for order in (twice, [twice[1], twice[0], *twice[2:]]):
+        s = scenario(records=order)
+        assert s.get(IMAGE.under(APP)).source == Stored(IMAGE.digest)
+        assert s.cache.stats().stored_bytes == IMAGE.size
