@@ -379,7 +379,7 @@ def test_the_time_to_live_turns_where_its_own_seconds_do() -> None:
     told = []
     for _ in range(4):
         s.passes(0.3)
-        head = s.get(LATEST).answer
+        head = s._ask(PULLS[0]).answer
         told.append((head.age, head.decision.ttl))
     assert told == [(0, 100), (0, 99), (0, 99), (1, 99)]
 
@@ -395,3 +395,13 @@ def test_an_end_that_nobody_was_sent_up_to_ends_nothing() -> None:
     assert s.handle(BodySent(client.number, LAYER.size)) == []
     client.takes_all()
     assert client.end == "finished"
+
+
+def test_an_answer_that_is_made_anew_drives_out_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hits, "LIMIT", 2)
+    s = scenario(REFRESHED, STOCK)
+    s.passes(0.5)
+    assert [twice(s, PULLS[4]), twice(s, PULLS[0])] == [1, 1]
+    s.passes(1.0)
+    assert twice(s, PULLS[0]) == 1
+    assert twice(s, PULLS[4]) == 0

@@ -488,3 +488,30 @@ def test_a_transfer_whose_only_client_wanted_what_is_beyond_the_end_lingers_and_
     assert (client.status, s.cache.stats().readers, len(s.fetches)) == (416, 0, 1)
     s.passes(60.0)
     assert not s.fetches
+
+
+def test_a_range_beyond_the_end_is_told_the_size_in_words_too() -> None:
+    client = warm().get(BLOB, ranges=(RangeSpec(SIZE, None),))
+    assert client.problem.status == 416
+    assert str(SIZE) in client.problem.message
+
+
+def test_a_list_s_answer_is_a_hit_whatever_is_held() -> None:
+    assert scenario(records=REPOSITORIES).get(Catalog()).decision == HIT
+
+
+def test_a_blob_s_type_is_none_of_its_own_although_a_manifest_is_stored_under_its_digest() -> None:
+    client = warm().head(IMAGE.under(APP))
+    assert client.answer.descriptor is not None
+    assert client.answer.descriptor.media_type == IMAGE.media_type
+
+
+def test_a_length_that_is_not_known_is_none_of_a_manifest_s_head() -> None:
+    """A HEAD that tells no type, or no length, is answered from the manifest itself."""
+    for said in ({"length": IMAGE.size}, {"media_type": IMAGE.media_type}):
+        s = scenario()
+        client = s.head(LATEST)
+        s.fetch.answers(200, digest=IMAGE.digest, **said)
+        assert client.status is None
+        s.fetch.delivers(IMAGE)
+        assert client.answer.descriptor == IMAGE.descriptor
