@@ -14,12 +14,25 @@ from typing import Any, get_args
 
 from attrs import define, field
 
-from distcache.core import blobs, calls, exchanges, fills, grants, pings, tags, tokens
+from distcache.core import (
+    blobs,
+    calls,
+    checks,
+    exchanges,
+    fills,
+    grants,
+    pings,
+    tags,
+    tokens,
+    transfers,
+)
 from distcache.core.decision import Decision
 from distcache.core.effects import AnswerHead, Effect
 from distcache.core.events import Event
 
 MACHINES: tuple[ModuleType, ...] = (tags, fills, exchanges, calls, tokens, grants, pings, blobs)
+USERS: tuple[ModuleType, ...] = (*MACHINES, checks, transfers)
+"""All modules that know a table by its name."""
 Cell = tuple[Enum, Enum]
 EVENTS: frozenset[type] = frozenset(get_args(Event))
 EFFECTS: frozenset[type] = frozenset(get_args(Effect))
@@ -106,14 +119,14 @@ class Sightings:
     @contextmanager
     def of_tables(self) -> Iterator[None]:
         """Notice each use of a cell meanwhile."""
-        tables = [(machine, machine.TRANSITIONS) for machine in MACHINES]
-        for machine, table in tables:
-            vars(machine)["TRANSITIONS"] = _Seen(table, self.cells)
+        tables = [(user, user.TRANSITIONS) for user in USERS]
+        for user, table in tables:
+            vars(user)["TRANSITIONS"] = _Seen(table, self.cells)
         try:
             yield
         finally:
-            for machine, table in tables:
-                vars(machine)["TRANSITIONS"] = table
+            for user, table in tables:
+                vars(user)["TRANSITIONS"] = table
 
 
 def said(decision: Decision, *, error: bool) -> str:
