@@ -398,3 +398,22 @@ def test_what_is_stored_is_known_by_its_size() -> None:
     sizes = s.cache.sizes()
     assert sizes[IMAGE.digest] == IMAGE.size
     assert sum(sizes.values()) == s.cache.stats().stored_bytes
+
+
+def test_what_can_be_forgotten_is_known() -> None:
+    s = warm()
+    assert s.cache.knows(IMAGE.digest)
+    s.handle(Forgotten(IMAGE.digest))
+    assert not s.cache.knows(IMAGE.digest)
+
+
+def test_a_pull_begun_at_once_goes_on_as_one_that_began_with_effects() -> None:
+    s = warm()
+    pull = Pull(Method.GET, LAYER.under(APP), ranges=(RangeSpec(0, 2),))
+    assert s.cache.begin(9, pull, s.now) is None, "it was not decided before"
+    s._ask(pull).takes_all()
+    hit = s.cache.begin(9, pull, s.now)
+    assert hit is not None
+    assert hit.digest == LAYER.digest
+    s.handle(ClientClosed(9))
+    assert s.cache.late == 0, "the client was known"

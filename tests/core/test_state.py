@@ -58,3 +58,10 @@ def test_a_forked_cache_does_not_touch_the_first() -> None:
 def test_a_relay_is_one_client_s_own() -> None:
     assert Relay(1, LAYER.content) != Relay(2, LAYER.content)
     assert {Relay(1, LAYER.content), LAYER.content, IMAGE.content} != {LAYER.content}
+
+
+def test_what_a_hit_is_decided_by_is_counted() -> None:
+    state = State(config())
+    before = state.version
+    state.changed()
+    assert state.version > before
