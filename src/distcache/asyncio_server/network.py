@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import httpcore
 
+from ..driver.bodies import Resumable
 from ..driver.http import READ
 from ..driver.reach import Reach
 from . import dialing
@@ -24,24 +25,19 @@ from .poller import WRITE, Poller
 T = TypeVar("T")
 
 
-class Stream(httpcore.AsyncNetworkStream):
+class Stream(Resumable, httpcore.AsyncNetworkStream):
     """Owns the socket, which is non-blocking."""
 
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
+        super().__init__()
         self._socket = sock
         self._poller = poller
         self._look = select.poll()
         self._look.register(sock, select.POLLIN)
-        self._sent = 0
-        self._come = b""
 
     def readable(self) -> bool:
         """One that was torn must not be taken for idle."""
         return self._socket.fileno() < 0 or self._is_readable()
-
-    def resume(self, sent: int, data: bytes) -> None:
-        """So many bytes of what is written next have gone out already, and this has come."""
-        self._sent, self._come = sent, data
 
     def tear(self) -> None:
         """Close it at once. Nobody waits for it."""
@@ -54,8 +50,7 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """May return more than asked for: whoever asks takes any number."""
-        if self._come:
-            data, self._come = self._come, b""
+        if data := self.came():
             return data
         async with _reading(timeout):
             return await self._receive(max(READ, max_bytes))
@@ -66,11 +61,9 @@ class Stream(httpcore.AsyncNetworkStream):
             return await self._receive_into(room)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        gone = min(self._sent, len(buffer))
-        self._sent -= gone
-        if gone == len(buffer):
+        buffer = self.unsent(buffer)
+        if not buffer:
             return
-        buffer = buffer[gone:]
         try:
             async with asyncio.timeout(timeout):
                 await self._send(buffer)

@@ -14,26 +14,22 @@ from typing import Any
 import httpcore
 import trio
 
+from ..driver.bodies import Resumable
 from ..driver.http import READ
 from ..driver.reach import Reach
 
 
-class Stream(httpcore.AsyncNetworkStream):
+class Stream(Resumable, httpcore.AsyncNetworkStream):
     def __init__(self, stream: trio.SocketStream | trio.SSLStream[Any]) -> None:
+        super().__init__()
         self._stream = stream
         self._socket = _socket_of(stream)
         self._look = select.poll()
         self._look.register(self._socket.fileno(), select.POLLIN)
-        self._sent = 0
-        self._come = b""
 
     def readable(self) -> bool:
         """One that was torn must not be taken for idle."""
         return self._socket.fileno() < 0 or bool(self._look.poll(0))
-
-    def resume(self, sent: int, data: bytes) -> None:
-        """So many bytes of what is written next have gone out already, and this has come."""
-        self._sent, self._come = sent, data
 
     def tear(self) -> None:
         """Close it at once. Nobody waits for it."""
@@ -47,8 +43,7 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """May return more than asked for: whoever asks takes any number."""
-        if self._come:
-            data, self._come = self._come, b""
+        if data := self.came():
             return data
         with _reading(timeout):
             return bytes(await self._stream.receive_some(max(READ, max_bytes)))
@@ -63,11 +58,9 @@ class Stream(httpcore.AsyncNetworkStream):
             return len(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        gone = min(self._sent, len(buffer))
-        self._sent -= gone
-        if gone == len(buffer):
+        buffer = self.unsent(buffer)
+        if not buffer:
             return
-        buffer = buffer[gone:]
         try:
             with trio.fail_after(_bound(timeout)):
                 await self._stream.send_all(buffer)
