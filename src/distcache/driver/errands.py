@@ -3,8 +3,8 @@ the callback that the answer comes with, without a task.
 
 It is for plain HTTP/1.1 that has been spoken with upstream before, for requests without a body, and
 for answers that come whole in one piece. All else, at any point, goes httpcore's way: with the
-same connection, what has been sent and what has come. That both ways tell the core the same is a
-property that the tests hold (tests/test_errands.py).
+same connection, what has been sent and what has come. That both ways tell the core the same is
+held by the tests: tests/wire/test_whole.py as a property, test_fetch.py of each adapter on sockets.
 """
 
 import os

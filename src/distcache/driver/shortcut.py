@@ -36,30 +36,15 @@ KEPT = 8 * 1024
 
 
 @define(eq=False)
-class Given:
-    """One answer, as it is for one second: `sent` bytes of it are body, which are in `answer`
-    unless they are `apart`. `who` is told it."""
+class Complete:
+    """A pull that the store alone answers, of which `sent` bytes are body. `who` is told it."""
 
     request: Request
     pull: Pull
     who: str | None
     id: str
     hit: Hit
-    second: int
-    answer: bytes
     sent: int
-    apart: bool
-    _said: log.Answered | None = field(default=None, init=False)
-
-    def tell(self, begun: float, client: str, service: Service) -> None:
-        """Whoever listens; as its `line` would."""
-        if service.on_decision is not None:
-            self.line(begun, service).end(client, service.on_decision)
-            return
-        said = self._said
-        if said is None:
-            said = self._said = in_the_log(self.line(begun, service))
-        log.access(said, client, perf_counter() - begun, self.id or new_id())
 
     def line(self, begun: float, service: Service) -> Line:
         """What will be said of it; `begun` by perf_counter."""
@@ -75,6 +60,26 @@ class Given:
             silent=service.silent,
             begun=begun,
         )
+
+
+@define(eq=False)
+class Given(Complete):
+    """One answer, as it is for one second: the body is in `answer` unless it is `apart`."""
+
+    second: int
+    answer: bytes
+    apart: bool
+    _said: log.Answered | None = field(default=None, init=False)
+
+    def tell(self, begun: float, client: str, service: Service) -> None:
+        """Whoever listens; as its `line` would."""
+        if service.on_decision is not None:
+            self.line(begun, service).end(client, service.on_decision)
+            return
+        said = self._said
+        if said is None:
+            said = self._said = in_the_log(self.line(begun, service))
+        log.access(said, client, perf_counter() - begun, self.id or new_id())
 
 
 @define(eq=False)
@@ -178,7 +183,7 @@ class Shortcut:
         lane.sent(length)
         lane.finish()
         who, answer = ready.who, start + body
-        given = Given(request, ready.pull, who, reading.id, hit, int(now), answer, length, apart)
+        given = Given(request, ready.pull, who, reading.id, hit, length, int(now), answer, apart)
         ready.given = given
         return given
 

@@ -22,28 +22,20 @@ from ..settings import Level
 from ..store import StoreError
 from ..wire import plain
 from .exchange import Exchange, Send
-from .shortcut import SMALL
+from .shortcut import SMALL, Complete
 from .steps import SendFile
-from .telling import Line
 
 if TYPE_CHECKING:
-    from ..core.hits import Hit
     from ..core.pull import Pull
-    from ..wire.plain import Request
     from .service import Service
     from .shortcut import Ready
     from .sources import Source
 
 
 @define(eq=False)
-class Stream:
+class Stream(Complete):
     """One answer on its way. It ends with `over`, `left` or `lost`; another `left` is harmless."""
 
-    request: Request
-    pull: Pull
-    who: str | None
-    id: str
-    hit: Hit
     _exchange: int
     _source: Source
     _service: Service
@@ -81,21 +73,6 @@ class Stream:
         """Whoever listens that it is over."""
         self.line(begun, service).end(client, service.on_decision)
 
-    def line(self, begun: float, service: Service) -> Line:
-        """What will be said of it; `begun` by perf_counter."""
-        head = self.hit.head
-        return Line(
-            self.request,
-            self.pull,
-            self.who,
-            given=self.id,
-            head=head,
-            status=head.status,
-            sent=head.length or 0,
-            silent=service.silent,
-            begun=begun,
-        )
-
 
 class Streaming:
     """Of one service."""
@@ -126,7 +103,8 @@ class Streaming:
             return None
         exchange, hit = begun
         who, number = ready.who, ready.reading.id
-        stream = Stream(request, pull, who, number, hit, exchange, source, service)
+        sent = hit.head.length or 0
+        stream = Stream(request, pull, who, number, hit, sent, exchange, source, service)
         answer = self._answer(stream, source)
         if answer is None:
             stream.left()
