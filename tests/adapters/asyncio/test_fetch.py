@@ -26,6 +26,7 @@ from tests.adapters import scripted as up
 from tests.adapters.answers import NAMES, answers
 from tests.adapters.fake_core import FakeCore, FakeShell
 from tests.adapters.harness import nothing_left
+from tests.adapters.pieces import CancelAt
 
 BODY = bytes(range(256)) * 2000
 NAME = Digest(up.digest(BODY))
@@ -312,18 +313,8 @@ def test_a_large_body_cancelled_when_a_piece_has_come_ends_soon(tmp_path: Path, 
     async def main() -> None:
         async with rig(tmp_path) as r:
             number, _ = r.fetch_large()
-            seen = 0
-
-            def script(event: ev.Event) -> list[fx.Effect]:
-                nonlocal seen
-                seen += isinstance(event, ev.BodySpooled)
-                return [fx.CancelFetch(number)] if seen == piece else []
-
-            r.core.script = script
-            end = await r.ended(number)
-            assert isinstance(end, ev.FetchEnded | ev.FetchFailed)
-            if seen >= piece:
-                assert end == ev.FetchFailed(number, ev.Cause.CANCELLED)
+            r.core.script = script = CancelAt(number, piece)
+            script.check(await r.ended(number))
 
     with nothing_left():
         asyncio.run(main())

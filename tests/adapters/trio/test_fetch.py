@@ -24,6 +24,7 @@ from tests.adapters import fake_upstream as fake
 from tests.adapters.answers import NAMES, answers
 from tests.adapters.fake_core import FakeCore, FakeShell
 from tests.adapters.fake_upstream import Upstream, upstream
+from tests.adapters.pieces import CancelAt
 
 pytestmark = pytest.mark.trio
 
@@ -184,18 +185,8 @@ async def test_a_large_body_cancelled_when_a_piece_has_come_ends_soon(
 ) -> None:
     async with rig(tmp_path) as r:
         number, _ = r.fetch_large()
-        seen = 0
-
-        def script(event: ev.Event) -> list[fx.Effect]:
-            nonlocal seen
-            seen += isinstance(event, ev.BodySpooled)
-            return [fx.CancelFetch(number)] if seen == piece else []
-
-        r.core.script = script
-        end = await r.ended(number)
-        assert isinstance(end, ev.FetchEnded | ev.FetchFailed)
-        if seen >= piece:
-            assert end == ev.FetchFailed(number, ev.Cause.CANCELLED)
+        r.core.script = script = CancelAt(number, piece)
+        script.check(await r.ended(number))
 
 
 @pytest.mark.parametrize("step", range(1, 12))
