@@ -47,8 +47,11 @@ from distcache.core.events import (
 from distcache.core.inventory import BlobStored, Inventory, Record
 from distcache.core.oci import Content, Digest, Reference, Repository, TagRef, Time
 from distcache.core.pull import ByDigest, Catalog, Method, Ping, Pull
+from distcache.core.reports import Explanation
 from tests.core.actors import Client, TokenRequest, Transfer
-from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, START, Item, held
+from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, SETTINGS, START, Item, held
+
+WHOLE = held(IMAGE, SETTINGS, LAYER, tag=LATEST)
 
 R = TypeVar("R", bound=Record)
 
@@ -82,12 +85,12 @@ class Scenario:
     # What clients do
 
     def get(self, what: Reference | ByDigest | Catalog | Ping, **pull: Any) -> Client:
-        return self._ask(Pull(Method.GET, what, **pull))
+        return self.ask(Pull(Method.GET, what, **pull))
 
     def head(self, what: Reference | ByDigest, **pull: Any) -> Client:
-        return self._ask(Pull(Method.HEAD, what, **pull))
+        return self.ask(Pull(Method.HEAD, what, **pull))
 
-    def _ask(self, pull: Pull) -> Client:
+    def ask(self, pull: Pull) -> Client:
         client = Client(self, len(self.clients) + 1, pull)
         self.clients.append(client)
         self.handle(PullRequested(client.number, pull))
@@ -263,6 +266,20 @@ def scenario(
 def warm(now: Time = START, **policy: Any) -> Scenario:
     """The image and its layer are held, and so is what the tag resolves to."""
     return scenario(config(**policy), held(IMAGE, LAYER, tag=LATEST), now)
+
+
+def whole(now: Time = START, **policy: Any) -> Scenario:
+    """As `warm`, and the image's configuration is held, too."""
+    return scenario(config(**policy), WHOLE, now)
+
+
+def explained(s: Scenario, what: TagRef | Content = LATEST) -> Explanation:
+    """What is said of a pull of it, for which nothing may change."""
+    repository = what.repository if isinstance(what, TagRef) else APP
+    before = s.cache.fingerprint(s.now)
+    found = s.cache.explain(what, repository, s.now)
+    assert s.cache.fingerprint(s.now) == before, "looking changes nothing"
+    return found
 
 
 def streaming(upto: int = 40, **policy: Any) -> tuple[Scenario, Client]:

@@ -135,18 +135,18 @@ def test_a_hit_that_was_kept_ends_with_the_policies_that_it_came_by() -> None:
     s = warm(tag_ttl=60.0)
     s.passes(0.5)
     pull = Pull(Method.GET, LATEST)
-    s._ask(pull).takes_all()
+    s.ask(pull).takes_all()
     assert s.cache.whole(pull, s.now)
     s.cache.configure(config())
     assert s.cache.whole(pull, s.now) is None
-    assert s._ask(pull).status is None
+    assert s.ask(pull).status is None
 
 
 def test_a_hit_that_was_kept_does_not_come_back_with_a_change_of_policies() -> None:
     s = warm(tag_ttl=60.0)
     s.passes(0.5)
     pull = Pull(Method.GET, LATEST)
-    s._ask(pull).takes_all()
+    s.ask(pull).takes_all()
     assert s.cache.whole(pull, s.now)
     s.handle(Forgotten(IMAGE.digest))
     s.cache.configure(config(tag_ttl=60.0))
@@ -371,7 +371,7 @@ def test_a_hit_may_be_taken_whole_once_it_has_been_decided() -> None:
     s = scenario(config(), held(LAYER))
     pull = Pull(Method.GET, BLOB)
     assert s.cache.whole(pull, s.now) is None
-    s._ask(pull).takes_all()
+    s.ask(pull).takes_all()
     hit = s.cache.whole(pull, s.now)
     assert hit is not None
     assert (hit.head, hit.span) == (s.clients[0].answer, Span(0, SIZE))
@@ -411,7 +411,7 @@ def test_a_pull_begun_at_once_goes_on_as_one_that_began_with_effects() -> None:
     s = warm()
     pull = Pull(Method.GET, LAYER.under(APP), ranges=(RangeSpec(0, 2),))
     assert s.cache.begin(9, pull, s.now) is None, "it was not decided before"
-    s._ask(pull).takes_all()
+    s.ask(pull).takes_all()
     hit = s.cache.begin(9, pull, s.now)
     assert hit is not None
     assert hit.digest == LAYER.digest

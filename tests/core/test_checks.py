@@ -17,10 +17,8 @@ from tests.core.content import (
     HUB,
     IMAGE,
     LATEST,
-    LAYER,
     MOVED,
     REFERRERS,
-    SETTINGS,
     START,
     TAGS,
     WRONG,
@@ -28,14 +26,7 @@ from tests.core.content import (
     listing,
     referring,
 )
-from tests.core.scenario import Scenario, config, scenario
-
-WARM = held(IMAGE, SETTINGS, LAYER, tag=LATEST)
-
-
-def warm(now: float = START, **policy: Any) -> Scenario:
-    return scenario(config(**policy), WARM, now)
-
+from tests.core.scenario import Scenario, config, scenario, whole
 
 # Asking
 
@@ -66,7 +57,7 @@ def test_a_tag_is_asked_by_head_for_every_type_and_then_fetched_by_digest() -> N
 
 
 def test_by_default_every_pull_is_checked_and_an_unchanged_tag_costs_one_head() -> None:
-    s = warm()
+    s = whole()
     for _ in range(2):
         client = s.get(LATEST)
         s.fetch.offers(IMAGE)
@@ -78,7 +69,7 @@ def test_by_default_every_pull_is_checked_and_an_unchanged_tag_costs_one_head() 
 
 
 def test_simultaneous_pulls_share_one_check() -> None:
-    s = warm()
+    s = whole()
     clients = [s.get(LATEST), s.head(LATEST), s.get(LATEST)]
     s.fetch.offers(IMAGE)
     assert [c.status for c in clients] == [200, 200, 200]
@@ -147,7 +138,7 @@ def test_a_304_that_nobody_asked_for_confirms_nothing() -> None:
     client = s.get(LATEST)
     s.fetch.answers(304)
     assert client.status == 502
-    s = warm()
+    s = whole()
     client = s.get(LATEST)
     s.fetch.answers(304)
     assert client.source == Stored(IMAGE.digest)
@@ -155,7 +146,7 @@ def test_a_304_that_nobody_asked_for_confirms_nothing() -> None:
 
 
 def test_a_get_of_content_that_is_already_held_keeps_what_is_stored() -> None:
-    s = warm()
+    s = whole()
     client = s.get(LATEST)
     s.fetch.answers(405)
     spool = s.fetch.spool
@@ -202,7 +193,7 @@ def test_a_refused_head_is_not_followed_up_without_a_token() -> None:
 
 
 def test_a_tag_is_not_asked_while_the_token_service_refuses() -> None:
-    s = warm(negative_ttl=10.0)
+    s = whole(negative_ttl=10.0)
     s.get(TagRef(APP, "other"))
     s.fetch.answers(401, challenges=(Challenge(True, "https://auth.hub/token", HUB),))
     s.token.refuses(403)
@@ -219,7 +210,7 @@ def test_a_tag_is_not_asked_while_the_token_service_refuses() -> None:
 @pytest.mark.parametrize(("status", "code"), [(401, Code.UNAUTHORIZED), (403, Code.DENIED)])
 def test_a_refusal_is_passed_on_evicts_nothing_and_is_not_kept(status: int, code: Code) -> None:
     """Some registries say 401 for "not found": neither loop nor believe it for long."""
-    s = warm()
+    s = whole()
     client = s.get(LATEST)
     s.fetch.answers(status)
     if status == 403:
@@ -231,7 +222,7 @@ def test_a_refusal_is_passed_on_evicts_nothing_and_is_not_kept(status: int, code
 
 
 def test_what_is_not_there_is_told_to_all_who_wait_and_remembered() -> None:
-    s = warm(negative_ttl=10.0)
+    s = whole(negative_ttl=10.0)
     clients = [s.get(LATEST), s.get(LATEST)]
     s.fetch.answers(404)
     assert [c.status for c in clients] == [404, 404]
@@ -253,7 +244,7 @@ def test_what_comes_with_a_check_and_is_too_young_is_let_go() -> None:
 
 
 def test_the_check_goes_on_when_who_asked_leaves() -> None:
-    s = warm()
+    s = whole()
     first, second = s.get(LATEST), s.get(LATEST)
     first.leaves()
     s.fetch.offers(IMAGE)
@@ -412,7 +403,7 @@ def test_a_list_may_go_while_a_newer_one_comes() -> None:
 
 
 def test_a_digest_counts_only_with_a_200() -> None:
-    s = warm()
+    s = whole()
     client = s.get(LATEST)
     s.fetch.answers(404, digest=IMAGE.digest)
     assert client.status == 404

@@ -199,6 +199,7 @@ def test_who_waits_in_vain_finds_what_has_come_another_way(by_tag: bool) -> None
     s.fetches[1].delivers(item)
     s.stores()
     s.passes(28.0)
+    assert client.decision.fwd is Fwd.URI_MISS, "it was no bypass"
     assert client.source == Stored(item.digest)
     client.takes_all()
     assert client.end == "finished"
@@ -460,21 +461,6 @@ def test_a_stranger_s_probe_of_what_comes_is_no_part_of_it() -> None:
     s.fetches[1].offers(LAYER)
     assert client.status == 200
     assert client.decision == Decision(Outcome.FWD, Fwd.URI_MISS, 200, collapsed=True, stored=True)
-
-
-@pytest.mark.parametrize("by_tag", [True, False])
-def test_what_has_come_another_way_is_no_bypass(by_tag: bool) -> None:
-    item = IMAGE if by_tag else LAYER
-    s = scenario()
-    client = s.get(LATEST if by_tag else BLOB)
-    if by_tag:
-        s.fetch.offers(IMAGE)
-    s.fetch.fails(Cause.STORE)
-    s.get(item.under(APP))
-    s.fetches[1].delivers(item)
-    s.stores()
-    s.passes(28.0)
-    assert client.decision.fwd is Fwd.URI_MISS
 
 
 def test_offline_a_login_that_is_over_lets_go_of_the_transfer_it_read_along() -> None:

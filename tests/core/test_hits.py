@@ -165,7 +165,7 @@ def decisions(s: Scenario, act: Callable[[], object]) -> int:
 def twice(s: Scenario, pull: Pull) -> int:
     def ask() -> None:
         for _ in range(2):
-            s._ask(pull).takes_all()
+            s.ask(pull).takes_all()
 
     return decisions(s, ask)
 
@@ -244,24 +244,24 @@ def test_a_tag_that_never_moves_is_as_old_as_it_is() -> None:
 def test_a_use_is_journalled_once_a_minute_however_often_it_is_asked_for() -> None:
     s = scenario(records=STOCK)
     for _ in range(4):
-        s._ask(PULLS[5])
+        s.ask(PULLS[5])
         s.passes(30.0)
     assert [r.used for r in s.journalled(BlobUsed)] == [START + 60.0]
 
 
 def test_what_was_kept_is_not_served_after_its_content_is_forgotten() -> None:
     s = scenario(records=STOCK)
-    s._ask(PULLS[9]).takes_all()
+    s.ask(PULLS[9]).takes_all()
     s.handle(Forgotten(EMPTY.digest))
     s.deletes()
-    assert s._ask(PULLS[9]).status is None
+    assert s.ask(PULLS[9]).status is None
 
 
 def test_an_upstream_s_news_of_a_tag_count_at_once() -> None:
     s = scenario(REFRESHED, STOCK)
-    s._ask(PULLS[0]).takes_all()
+    s.ask(PULLS[0]).takes_all()
     s.handle(Forgotten(LATEST))
-    s._ask(PULLS[0])
+    s.ask(PULLS[0])
     assert s.asked() == (Method.HEAD, LATEST)
 
 
@@ -275,7 +275,7 @@ def test_so_many_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_end_of_a_part_is_not_the_end_of_the_answer() -> None:
     s = scenario(records=STOCK)
-    client = s._ask(PULLS[4])
+    client = s.ask(PULLS[4])
     assert client.turn is not None
     assert s.handle(BodySent(client.number, client.turn.span.stop - 1)) == []
     client.takes()
@@ -286,7 +286,7 @@ def test_the_end_of_a_part_is_not_the_end_of_the_answer() -> None:
 def test_a_hit_taken_whole_leaves_what_its_events_would_leave(pull: Pull) -> None:
     s = scenario(REFRESHED, STOCK)
     assert s.cache.whole(pull, s.now) is None
-    s._ask(pull).takes_all()
+    s.ask(pull).takes_all()
     s.now += 1.0
     by_events = s.cache.fork()
     told = by_events.handle(PullRequested(9, pull), s.now)
@@ -306,7 +306,7 @@ def test_nothing_is_taken_whole_that_has_changed_since_or_run_out() -> None:
     pull = Pull(Method.GET, LAYER.under(APP))
     for change in (Woke(), None):
         s = scenario(REFRESHED, STOCK)
-        s._ask(pull).takes_all()
+        s.ask(pull).takes_all()
         assert s.cache.whole(pull, s.now) is not None
         if change is None:
             s.now += 60.0
@@ -318,11 +318,11 @@ def test_nothing_is_taken_whole_that_has_changed_since_or_run_out() -> None:
 @pytest.mark.parametrize("first", [4, 12, 17, 19, 21], ids=["all", "part", "parts", "tag", "range"])
 def test_after_any_answer_of_its_content_a_part_is_a_hit(first: int) -> None:
     s = scenario(REFRESHED, STOCK)
-    s._ask(PULLS[first]).takes_all()
+    s.ask(PULLS[first]).takes_all()
 
     def ask() -> None:
         for i in ONE_RANGE:
-            s._ask(PULLS[i]).takes_all()
+            s.ask(PULLS[i]).takes_all()
 
     assert decisions(s, ask) == 0
 
@@ -330,16 +330,16 @@ def test_after_any_answer_of_its_content_a_part_is_a_hit(first: int) -> None:
 @pytest.mark.parametrize("first", [5, 6, 15, 18, 22], ids=repr)
 def test_after_an_answer_without_content_it_is_none(first: int) -> None:
     s = scenario(REFRESHED, STOCK)
-    s._ask(PULLS[first])
-    assert decisions(s, lambda: s._ask(PULLS[7])) == 1
+    s.ask(PULLS[first])
+    assert decisions(s, lambda: s.ask(PULLS[7])) == 1
 
 
 def test_a_part_of_what_has_gone_is_no_hit() -> None:
     s = scenario(records=STOCK)
-    s._ask(PULLS[7]).takes_all()
+    s.ask(PULLS[7]).takes_all()
     s.handle(Forgotten(LAYER.digest))
     s.deletes()
-    assert s._ask(PULLS[11]).status is None
+    assert s.ask(PULLS[11]).status is None
 
 
 def test_so_many_blobs_parts_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +353,7 @@ def test_so_many_blobs_parts_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatc
 def test_a_hit_that_is_begun_is_one_that_was_told_in_effects(pull: Pull) -> None:
     s = scenario(REFRESHED, STOCK)
     assert s.cache.begin(9, pull, s.now) is None
-    s._ask(pull).takes_all()
+    s.ask(pull).takes_all()
     s.now += 1.0
     by_effects, before = s.cache.fork(), s.cache.fingerprint(s.now)
     told = by_effects.handle(PullRequested(9, pull), s.now)
@@ -379,7 +379,7 @@ def test_the_time_to_live_turns_where_its_own_seconds_do() -> None:
     told = []
     for _ in range(4):
         s.passes(0.3)
-        head = s._ask(PULLS[0]).answer
+        head = s.ask(PULLS[0]).answer
         told.append((head.age, head.decision.ttl))
     assert told == [(0, 100), (0, 99), (0, 99), (1, 99)]
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import evolve
 
 from distcache.core.events import Forgotten, Pinned, Pruned
 from distcache.core.inventory import GrantDropped, PinDropped, PinStored, TagDropped
-from distcache.core.oci import Content, TagRef
-from distcache.core.reports import Explanation
+from distcache.core.oci import TagRef
 from tests.core.content import (
     APP,
     IMAGE,
@@ -22,23 +19,10 @@ from tests.core.content import (
     held,
     records,
 )
-from tests.core.scenario import Scenario, config, scenario
+from tests.core.scenario import WHOLE, config, explained, scenario, whole
 
 BLOB = LAYER.under(APP)
 SIZE = IMAGE.size + SETTINGS.size + LAYER.size
-WARM = held(IMAGE, SETTINGS, LAYER, tag=LATEST)
-
-
-def warm(now: float = START, **policy: Any) -> Scenario:
-    return scenario(config(**policy), WARM, now)
-
-
-def explained(s: Scenario, what: TagRef | Content = LATEST) -> Explanation:
-    repository = what.repository if isinstance(what, TagRef) else APP
-    before = s.cache.fingerprint(s.now)
-    found = s.cache.explain(what, repository, s.now)
-    assert s.cache.fingerprint(s.now) == before, "looking changes nothing"
-    return found
 
 
 # Letting go
@@ -47,7 +31,7 @@ def explained(s: Scenario, what: TagRef | Content = LATEST) -> Explanation:
 def test_a_forgotten_tag_is_asked_for_and_its_neighbours_are_not() -> None:
     neighbours = [TagRef(APP, "other"), TagRef(OTHER, "latest")]
     known = [held(IMAGE, SETTINGS, LAYER, under=OTHER, tag=tag) for tag in neighbours]
-    s = scenario(config(tag_ttl=60.0), records(WARM, *known))
+    s = scenario(config(tag_ttl=60.0), records(WHOLE, *known))
     narrow = s.get(evolve(LATEST, accept=(IMAGE.media_type,)))
     s.fetch.offers(IMAGE)
     assert narrow.status == 200
@@ -71,7 +55,7 @@ def test_a_forgotten_absence_is_asked_about_again() -> None:
 
 
 def test_a_forgotten_repository_may_serve_nothing_and_another_still_may() -> None:
-    s = scenario(config(tag_ttl=60.0), records(WARM, held(LAYER, under=OTHER)))
+    s = scenario(config(tag_ttl=60.0), records(WHOLE, held(LAYER, under=OTHER)))
     s.handle(Forgotten(APP))
     dropped = {(r.repository, r.content) for r in s.journalled(GrantDropped)}
     assert dropped == {(APP, item.content) for item in (IMAGE, SETTINGS, LAYER)}
@@ -82,14 +66,14 @@ def test_a_forgotten_repository_may_serve_nothing_and_another_still_may() -> Non
 
 
 def test_what_was_never_known_is_forgotten_in_vain() -> None:
-    s = warm()
+    s = whole()
     for what in (TagRef(APP, "other"), OTHER, blob("unknown").digest):
         assert not s.cache.knows(what)
         assert s.handle(Forgotten(what)) == []
 
 
 def test_what_can_be_forgotten_is_known_until_it_is() -> None:
-    s = scenario(config(negative_ttl=100.0), records(WARM, held(LAYER, under=OTHER)))
+    s = scenario(config(negative_ttl=100.0), records(WHOLE, held(LAYER, under=OTHER)))
     absent = TagRef(APP, "absent")
     s.get(absent)
     s.fetch.answers(404)
@@ -109,7 +93,7 @@ def test_forgotten_content_is_deleted() -> None:
 
 
 def test_forgotten_content_that_is_in_use_stays_for_those_and_is_nobody_else_s() -> None:
-    s = scenario(config(tag_ttl=60.0), records(WARM, held(IMAGE, under=OTHER)))
+    s = scenario(config(tag_ttl=60.0), records(WHOLE, held(IMAGE, under=OTHER)))
     reader = s.get(LATEST)
     s.handle(Forgotten(IMAGE.digest))
     assert s.deletes() == []
@@ -125,7 +109,7 @@ def test_forgotten_content_that_is_in_use_stays_for_those_and_is_nobody_else_s()
 
 
 def test_a_pin_is_recorded_once_and_so_is_its_end() -> None:
-    s = warm()
+    s = whole()
     for _ in range(2):
         s.handle(Pinned(LATEST, True))
     assert s.journalled(PinStored) == [PinStored(LATEST)]
@@ -136,7 +120,7 @@ def test_a_pin_is_recorded_once_and_so_is_its_end() -> None:
 
 
 def test_a_pin_of_one_leaves_the_other_s() -> None:
-    s = scenario(config(), [PinStored(LATEST), *WARM])
+    s = scenario(config(), [PinStored(LATEST), *WHOLE])
     s.handle(Pinned(LAYER.content, True))
     s.handle(Pinned(LATEST, False))
     assert not explained(s).pinned
@@ -144,7 +128,7 @@ def test_a_pin_of_one_leaves_the_other_s() -> None:
 
 
 def test_pins_come_back_with_the_inventory() -> None:
-    s = scenario(config(ttl=60.0), [PinStored(LATEST), *WARM])
+    s = scenario(config(ttl=60.0), [PinStored(LATEST), *WHOLE])
     s.passes(100.0)
     assert not s.doomed
     s.handle(Pinned(LATEST, False))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import evolve
 
 from distcache.core.config import Config, Limits, Upstream
@@ -30,23 +28,10 @@ from tests.core.content import (
     manifest,
     records,
 )
-from tests.core.scenario import Scenario, config, scenario
+from tests.core.scenario import WHOLE, Scenario, config, explained, scenario, whole
 
 BLOB = LAYER.under(APP)
 SIZE = IMAGE.size + SETTINGS.size + LAYER.size
-WARM = held(IMAGE, SETTINGS, LAYER, tag=LATEST)
-
-
-def warm(now: float = START, **policy: Any) -> Scenario:
-    return scenario(config(**policy), WARM, now)
-
-
-def explained(s: Scenario, what: TagRef | Content = LATEST) -> Explanation:
-    repository = what.repository if isinstance(what, TagRef) else APP
-    before = s.cache.fingerprint(s.now)
-    found = s.cache.explain(what, repository, s.now)
-    assert s.cache.fingerprint(s.now) == before, "looking changes nothing"
-    return found
 
 
 # Sums
@@ -60,7 +45,7 @@ def test_an_empty_cache_has_nothing() -> None:
 
 
 def test_sums_count_what_is_there() -> None:
-    s = warm()
+    s = whole()
     second = blob("second")
     for _ in range(2):
         s.get(second.under(APP))
@@ -81,14 +66,14 @@ def test_what_is_being_deleted_is_no_longer_counted_as_stored() -> None:
 
 
 def test_an_image_is_as_large_as_what_is_stored_of_it() -> None:
-    s = warm()
+    s = whole()
     image = Image(LATEST, IMAGE.descriptor, START, True, SIZE, SIZE, START, False)
     assert s.cache.images() == [image]
 
 
 def test_alone_is_what_no_other_manifest_names() -> None:
     moved = TagRef(APP, "moved")
-    s = scenario(config(), records(WARM, held(MOVED, tag=moved)))
+    s = scenario(config(), records(WHOLE, held(MOVED, tag=moved)))
     first, second = s.cache.images()
     assert (first.reference, first.size, first.alone) == (LATEST, SIZE, SIZE - LAYER.size)
     whole = MOVED.size + LAYER.size
@@ -103,12 +88,12 @@ def test_an_index_counts_what_its_manifests_name_once() -> None:
 
 
 def test_an_index_under_a_tag_is_an_image_with_all_it_names() -> None:
-    s = scenario(config(), records(held(INDEX, tag=LATEST), WARM[:-1]))
+    s = scenario(config(), records(held(INDEX, tag=LATEST), WHOLE[:-1]))
     assert [image.size for image in s.cache.images()] == [INDEX.size + SIZE]
 
 
 def test_a_use_of_the_manifest_is_the_image_s() -> None:
-    s = warm()
+    s = whole()
     s.passes(70.0)
     s.get(IMAGE.under(APP))
     (image,) = s.cache.images()
@@ -137,7 +122,7 @@ def test_images_come_in_the_order_of_their_names() -> None:
 
 def test_of_the_latest_only_so_many_come_the_last_used_first_and_held_ones_alone() -> None:
     moved, gone = TagRef(APP, "moved"), TagRef(APP, "gone")
-    s = scenario(config(), records(WARM, held(MOVED, tag=moved)))
+    s = scenario(config(), records(WHOLE, held(MOVED, tag=moved)))
     s.get(gone)
     s.fetch.offers(manifest("not there yet", LAYER))
     s.passes(70.0)
@@ -158,7 +143,7 @@ def test_what_is_known_for_one_kind_of_client_and_lists_are_no_images() -> None:
 
 
 def test_a_pin_is_shown() -> None:
-    s = warm()
+    s = whole()
     s.handle(Pinned(LATEST, True))
     assert [image.pinned for image in s.cache.images()] == [True]
 
@@ -190,7 +175,7 @@ def test_of_an_upstream_that_said_nothing_nothing_is_known() -> None:
 
 
 def test_a_quota_counts_for_its_window() -> None:
-    s = warm()
+    s = whole()
     s.get(LATEST)
     s.fetch.answers(digest=IMAGE.digest, quota=Quota(100, 50, 60.0))
     assert reach(s) == Reach(HUB, 50, 100, None, ())
@@ -201,7 +186,7 @@ def test_a_quota_counts_for_its_window() -> None:
 
 
 def test_a_limit_is_told_until_it_is_over() -> None:
-    s = warm()
+    s = whole()
     s.get(LATEST)
     s.fetch.answers(429, retry_after=30)
     assert reach(s) == Reach(HUB, None, None, START + 30.0, ())
@@ -263,7 +248,7 @@ def test_of_what_was_never_asked_for_nothing_is_known() -> None:
 
 
 def test_a_tag_that_is_held_tells_how_long_it_is_good_for() -> None:
-    s = warm(tag_ttl=60.0, stale_if_error=1000.0)
+    s = whole(tag_ttl=60.0, stale_if_error=1000.0)
     assert explained(s) == Explanation(
         reference=LATEST,
         state=TagState.FRESH,
@@ -289,7 +274,7 @@ def test_a_tag_that_is_held_tells_how_long_it_is_good_for() -> None:
 
 
 def test_a_tag_that_never_moves_stays_fresh() -> None:
-    s = warm(immutable=("lat*",))
+    s = whole(immutable=("lat*",))
     s.passes(1000.0)
     assert explained(s).state is TagState.FRESH
 
@@ -320,7 +305,7 @@ def test_an_absent_tag_is_absent_for_a_while() -> None:
 
 
 def test_content_is_explained_by_its_digest() -> None:
-    s = warm()
+    s = whole()
     found = explained(s, LAYER.content)
     assert (found.state, found.descriptor) == (TagState.UNKNOWN, None)
     assert (found.held, found.size, found.used) == (True, LAYER.size, START)
@@ -348,7 +333,7 @@ def test_who_may_have_an_index_may_have_what_its_manifests_name() -> None:
 
 
 def test_what_is_pinned_by_a_tag_is_pinned_by_digest_too() -> None:
-    s = warm()
+    s = whole()
     s.handle(Pinned(LATEST, True))
     assert explained(s).pinned
     assert explained(s, IMAGE.content).pinned
@@ -356,7 +341,7 @@ def test_what_is_pinned_by_a_tag_is_pinned_by_digest_too() -> None:
 
 
 def test_what_is_pinned_by_digest_is_pinned_under_its_tag_too() -> None:
-    s = warm()
+    s = whole()
     s.handle(Pinned(IMAGE.content, True))
     assert explained(s).pinned
     assert explained(s, IMAGE.content).pinned

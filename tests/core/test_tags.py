@@ -1,7 +1,5 @@
 """What a reference resolves to, and when upstream must be asked again."""
 
-from typing import Any
-
 import pytest
 from attrs import evolve
 
@@ -34,13 +32,7 @@ from tests.core.content import (
     referring,
 )
 from tests.core.drawing import assert_drawn
-from tests.core.scenario import Scenario, config, scenario
-
-WARM = held(IMAGE, SETTINGS, LAYER, tag=LATEST)
-
-
-def warm(now: float = START, **policy: Any) -> Scenario:
-    return scenario(config(**policy), WARM, now)
+from tests.core.scenario import WHOLE, Scenario, config, scenario, whole
 
 
 def test_the_table() -> None:
@@ -95,7 +87,7 @@ def test_a_tag_of_one_login_is_kept_for_it_alone_and_never_recorded() -> None:
 
 
 def test_an_answer_younger_than_tag_ttl_is_not_checked() -> None:
-    s = warm(tag_ttl=60.0)
+    s = whole(tag_ttl=60.0)
     s.passes(59.0)
     client = s.get(LATEST)
     assert (client.status, client.decision.outcome) == (200, Outcome.HIT)
@@ -106,7 +98,7 @@ def test_an_answer_younger_than_tag_ttl_is_not_checked() -> None:
 
 
 def test_a_moved_tag_gets_the_new_manifest() -> None:
-    s = warm()
+    s = whole()
     client = s.get(LATEST)
     s.fetch.offers(MOVED)
     s.fetch.delivers(MOVED)
@@ -117,7 +109,7 @@ def test_a_moved_tag_gets_the_new_manifest() -> None:
 
 def test_a_client_of_one_type_has_a_key_of_its_own() -> None:
     """ollama takes one type only: what upstream chooses for it must not become the tag."""
-    s = warm(tag_ttl=60.0)
+    s = whole(tag_ttl=60.0)
     picky = TagRef(APP, "latest", (DOCKER_MANIFEST,))
     s.pulls_tag(MOVED, picky)
     client = s.get(LATEST)
@@ -134,7 +126,7 @@ def test_a_manifest_is_served_before_its_blobs_are_there() -> None:
 
 
 def test_a_check_is_journalled_once_a_minute_and_at_once_when_moved() -> None:
-    s = warm()
+    s = whole()
     for _ in range(4):
         s.passes(20.0)
         s.get(LATEST)
@@ -146,7 +138,7 @@ def test_a_check_is_journalled_once_a_minute_and_at_once_when_moved() -> None:
 
 
 def test_404_is_404_and_the_tag_is_forgotten() -> None:
-    s = warm()
+    s = whole()
     client = s.get(LATEST)
     s.fetch.answers(404)
     assert (client.status, client.problem.code) == (404, Code.MANIFEST_UNKNOWN)
@@ -154,7 +146,7 @@ def test_404_is_404_and_the_tag_is_forgotten() -> None:
 
 
 def test_a_404_is_remembered_for_negative_ttl_and_no_longer() -> None:
-    s = warm(negative_ttl=10.0)
+    s = whole(negative_ttl=10.0)
     s.get(LATEST)
     s.fetch.answers(404)
     s.passes(9.9)
@@ -200,7 +192,7 @@ def fail(s: Scenario, failure: Cause | int) -> None:
 def test_a_failing_upstream_is_bridged_by_the_stored_answer_marked(
     failure: Cause | int, status: int
 ) -> None:
-    s = warm(stale_if_error=1000.0)
+    s = whole(stale_if_error=1000.0)
     s.passes(1000.0)
     client = s.get(LATEST)
     fail(s, failure)
@@ -212,7 +204,7 @@ def test_a_failing_upstream_is_bridged_by_the_stored_answer_marked(
 
 @pytest.mark.parametrize(("failure", "status"), FAILURES)
 def test_beyond_stale_if_error_it_is_an_honest_error(failure: Cause | int, status: int) -> None:
-    s = warm(stale_if_error=1000.0)
+    s = whole(stale_if_error=1000.0)
     s.passes(1001.0)
     client = s.get(LATEST)
     fail(s, failure)
@@ -236,7 +228,7 @@ def test_with_nothing_stored_it_is_an_honest_error_for_all_who_wait(
 
 def test_upstream_may_refuse_what_it_has_moved_the_tag_to() -> None:
     """HEAD is free of Docker Hub's limit, the GET that follows is not."""
-    s = warm()
+    s = whole()
     client = s.get(LATEST)
     s.fetch.offers(MOVED)
     s.fetch.answers(429)
@@ -245,7 +237,7 @@ def test_upstream_may_refuse_what_it_has_moved_the_tag_to() -> None:
 
 
 def test_and_may_move_it_again_before_it_gives_anything() -> None:
-    s = warm()
+    s = whole()
     for item in (MOVED, manifest("third", LAYER)):
         client = s.get(LATEST)
         s.fetch.offers(item)
@@ -267,7 +259,7 @@ def test_what_a_tag_resolved_to_is_no_answer_while_it_was_never_had() -> None:
 
 
 def test_when_the_content_goes_the_tag_goes_with_it() -> None:
-    s = scenario(config(ttl=50.0), WARM)
+    s = scenario(config(ttl=50.0), WHOLE)
     s.passes(50.0)
     assert IMAGE.digest in s.deletes()
     assert s.journalled(TagDropped) == [TagDropped(LATEST)]
@@ -279,7 +271,7 @@ def test_when_the_content_goes_the_tag_goes_with_it() -> None:
 
 
 def test_content_may_go_while_its_tag_is_being_checked() -> None:
-    s = scenario(config(ttl=20.0), WARM)
+    s = scenario(config(ttl=20.0), WHOLE)
     s.passes(10.0)
     client = s.get(LATEST)
     s.passes(10.0)
@@ -291,7 +283,7 @@ def test_content_may_go_while_its_tag_is_being_checked() -> None:
 
 def test_two_tags_of_one_manifest_go_each_its_way() -> None:
     stable = TagRef(APP, "stable")
-    s = scenario(records=[*WARM, TagStored(stable, IMAGE.descriptor, START)])
+    s = scenario(records=[*WHOLE, TagStored(stable, IMAGE.descriptor, START)])
     s.get(LATEST)
     s.fetch.answers(404)
     client = s.get(stable)
@@ -435,7 +427,7 @@ def test_a_list_that_is_the_same_with_another_entity_tag_is_recorded_at_once() -
 
 
 def test_a_tag_that_moves_to_what_is_held_already_is_recorded_at_once() -> None:
-    s = scenario(records=records(WARM, held(MOVED)))
+    s = scenario(records=records(WHOLE, held(MOVED)))
     s.get(LATEST)
     s.fetch.offers(MOVED)
     assert [record.descriptor for record in s.journalled(TagStored)] == [MOVED.descriptor]
