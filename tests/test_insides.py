@@ -7,7 +7,7 @@ from typing import Any
 import httpcore
 import pytest
 
-from distcache.driver.insides import LEFT, Straight, alone, surplus
+from distcache.driver.insides import LEFT, Straight, alone, surplus, unanswered
 
 BODY = bytes(range(256)) * 1000
 LENGTH = b"Content-Length: %d" % len(BODY)
@@ -136,3 +136,28 @@ def test_a_connection_that_is_ones_own_has_no_locks_and_works_as_before() -> Non
         return [first.status, second.status]
 
     assert asyncio.run(statuses()) == [204, 404]
+
+
+@pytest.mark.parametrize(
+    ("come", "silent"),
+    [([], True), ([b"H"], False), ([b"?\r\n\r\n"], False), ([b"HTTP/1.1 200 OK\r\n"], False)],
+)
+def test_a_request_that_failed_tells_whether_an_answer_had_begun(
+    come: list[bytes], silent: bool
+) -> None:
+    async def run() -> None:
+        request = httpcore.Request("GET", "http://up/", headers=[(b"Host", b"up")])
+        upstream = Upstream(*come)
+        connection = httpcore.AsyncHTTPConnection(request.url.origin, network_backend=upstream)
+        with pytest.raises(httpcore.RemoteProtocolError):
+            await connection.handle_async_request(request)
+        assert unanswered(connection) == silent
+
+    asyncio.run(run())
+
+
+def test_a_connection_of_another_make_is_taken_to_have_answered() -> None:
+    class Else(httpcore.AsyncConnectionInterface):
+        pass
+
+    assert not unanswered(Else())

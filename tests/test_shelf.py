@@ -4,8 +4,11 @@ import asyncio
 from typing import Any
 
 import httpcore
+import pytest
 
-from distcache.driver.http import KEPT, Loan, Shelf, Trust
+from distcache.driver.http import Trust
+from distcache.driver.shelf import KEPT, Loan, Shelf
+from distcache.wire.outgoing import HttpRequest
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
 
@@ -15,12 +18,15 @@ EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 class Stream(httpcore.AsyncNetworkStream):
-    """Answers at each read. `ended`: upstream has closed it."""
+    """Gives the bench's answer at each read. `ended`: upstream has closed it."""
 
     ended = closed = False
 
+    def __init__(self, bench: "Bench") -> None:
+        self._bench = bench
+
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return EMPTY
+        return self._bench.answer
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         pass
@@ -37,10 +43,11 @@ class Bench(httpcore.AsyncNetworkBackend):
 
     def __init__(self) -> None:
         self.streams: list[Stream] = []
+        self.answer = EMPTY
         self.shelf = Shelf(lambda _: self)
 
     async def connect_tcp(self, *_: Any, **__: Any) -> Stream:
-        self.streams.append(Stream())
+        self.streams.append(Stream(self))
         return self.streams[-1]
 
     async def used(self, url: Url = HOME) -> Loan:
@@ -132,5 +139,25 @@ def test_renewed_no_connection_that_there_was_is_used_again() -> None:
         await bench.give_back(busy)
         assert bench.closed == [True, True, False]
         assert len(bench.shelf.clear()) == 1
+
+    asyncio.run(story())
+
+
+def test_only_a_question_that_changes_nothing_is_asked_again() -> None:
+    """RFC 9110 §9.2.2: with a body it may be the exchange of a token for another."""
+    lost = httpcore.RemoteProtocolError("gone")
+
+    async def story() -> None:
+        bench = Bench()
+        loan = await bench.used()
+        ask, bring = HttpRequest("GET", HOME, ()), HttpRequest("POST", HOME, (), b"token=1")
+        await bench.give_back(loan)
+        bench.answer = b""
+        with pytest.raises(httpcore.RemoteProtocolError):
+            await bench.used()
+        assert not loan.anew(bring, lost)
+        assert not loan.anew(ask, httpcore.ReadTimeout())
+        assert loan.anew(ask, lost)
+        assert not loan.anew(ask, lost), "it is new"
 
     asyncio.run(story())

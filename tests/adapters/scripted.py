@@ -96,6 +96,7 @@ class Upstream:
             try:
                 one = self.tls.wrap_socket(one, server_side=True)
             except OSError:
+                one.close()
                 return
             self._live.add(one)
         with suppress(OSError), one:

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 import httpcore
 
 from ..driver.bodies import BodyReader
-from ..driver.http import REST_TIME, Connection, Loan, Shelf, Trust, http_request, load_trust
+from ..driver.http import REST_TIME, Trust, http_request, load_trust
+from ..driver.shelf import Connection, Loan, Shelf
 from ..settings import UpstreamTimeouts
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
@@ -23,9 +24,11 @@ async def send(loan: Loan, sent: HttpRequest, timeouts: UpstreamTimeouts) -> htt
     request = http_request(sent, timeouts, socks=loan.pool.socks)
     try:
         response = await loan.connection.handle_async_request(request)
-    except BaseException:
+    except BaseException as error:
         # Perhaps between connecting and sending, or with a tunnel that was opened in vain.
         await run_through(loan.connection.aclose())
+        if loan.anew(sent, error):
+            return await send(loan, sent, timeouts)
         raise
     loan.answered(response.extensions["network_stream"])
     return response

@@ -17,7 +17,8 @@ from attrs import define, field
 from ..core.effects import Medium
 from ..core.events import Cause
 from ..wire import whole
-from .http import Bare, Loan, Shelf, failure_cause
+from .http import failure_cause
+from .shelf import Bare, Loan, Shelf
 from .transfers import Transfer
 
 READ = 64 * 1024

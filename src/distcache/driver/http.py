@@ -1,18 +1,10 @@
-"""Requests to upstreams as httpcore takes them, its pools, and what its errors mean.
+"""Requests to upstreams as httpcore takes them, whom it believes, and what its errors mean."""
 
-httpcore is right about HTTP and less so about cancellation: a request that is cancelled in the
-wrong moment leaves its connection open. So whatever fails before the answer's head costs the
-connection.
-"""
-
-import math
 import ssl
-import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import httpcore
-from attrs import define, field, frozen
+from attrs import frozen
 
 from .. import log
 from ..core.events import Cause
@@ -20,8 +12,7 @@ from ..settings import Level, UpstreamTimeouts
 from ..wire.outgoing import HttpRequest
 from ..wire.sites import UpstreamSite
 from ..wire.urls import Url
-from .insides import alone
-from .reach import ForbiddenError, Reach, reach_of
+from .reach import ForbiddenError
 from .transfers import cause_of
 
 READ = 1024 * 1024
@@ -32,12 +23,6 @@ WRITERS = 8
 
 REST_TIME = 1.0
 """Seconds that an unwanted rest of REST bytes may take."""
-
-KEPT = 32
-"""Idle connections to one upstream, enough for the layers of two images at once."""
-
-KEPT_FOR = 30.0
-"""Seconds; below what servers commonly allow (nginx 75, Go and Caddy minutes)."""
 
 CAUSES: tuple[tuple[tuple[type[Exception], ...], Cause], ...] = (
     ((httpcore.TimeoutException,), Cause.TIMEOUT),
@@ -58,6 +43,10 @@ def failure_cause(error: Exception) -> Cause:
             return cause
     log.failure("an upstream request failed on something unforeseen", error)
     return Cause.CUT
+
+
+def origin(url: Url) -> httpcore.Origin:
+    return _url(url).origin
 
 
 def http_request(
@@ -90,164 +79,11 @@ def load_trust(site: UpstreamSite, scheme: str) -> Trust:
     a file is not what it was at the start."""
     try:
         upstream = _context(site) if scheme == "https" else None
-        return Trust(upstream, _context(site.stranger()) if _secure_proxy(site) else None)
+        return Trust(upstream, _context(site.stranger()) if secure_proxy(site) else None)
     except OSError as error:
         fields: dict[str, log.Value] = {"upstream": site.key, "error": str(error)}
         log.note(Level.ERROR, "a certificate for upstream cannot be used", fields)
         raise httpcore.ConnectError(str(error)) from error
-
-
-Connection = httpcore.AsyncConnectionInterface
-
-
-@define(eq=False)
-class Pool:
-    """Idle connections, the last used last; `connect` makes one that connects when it is used."""
-
-    connect: Callable[[httpcore.Origin], Connection]
-    socks: bool = False
-    direct: bool = False
-    """It speaks plain HTTP with upstream itself."""
-    retired: bool = False
-    idle: list["Loan"] = field(factory=list, init=False)
-
-
-class Bare(Protocol):
-    """An adapter's own stream, without TLS."""
-
-    @property
-    def fd(self) -> int | None:
-        """Of its socket, which is non-blocking; never None without TLS."""
-
-    def readable(self) -> bool:
-        """Something has come, or it has ended."""
-
-    def resume(self, sent: int, data: bytes) -> None:
-        """So many bytes of what is written next have gone out already, and this has come."""
-
-    def tear(self) -> None:
-        """Close it at once. Nobody waits for it."""
-
-
-@define(eq=False)
-class Loan:
-    """A connection that nobody else uses meanwhile. `bare`: of a plain one that has answered."""
-
-    connection: Connection
-    pool: Pool
-    origin: tuple[str, str, int]
-    bare: Bare | None = None
-    until: float = math.inf
-    """When it will have been idle for too long, by time.monotonic."""
-
-    def answered(self, stream: Any) -> None:
-        """By httpcore, over this stream."""
-        if self.pool.direct and hasattr(stream, "resume"):
-            self.bare = stream
-
-    @property
-    def spent(self) -> bool:
-        """Idle, and of no more use."""
-        if time.monotonic() > self.until:
-            return True
-        return self.connection.has_expired() if self.bare is None else self.bare.readable()
-
-
-class Shelf:
-    """The pools, one for each upstream and scheme. Closing what they hold is for who may await.
-    `backend` makes connections that lead as far as that.
-
-    httpcore's own pool looks at each of its connections at each request, twice, and forgets one
-    whose request was cancelled in the wrong moment."""
-
-    def __init__(self, backend: Callable[[Reach], httpcore.AsyncNetworkBackend]) -> None:
-        self._backend = backend
-        self._pools: dict[tuple[UpstreamSite, str], Pool] = {}
-        self._spent: list[Connection] = []
-
-    def usable(self, site: UpstreamSite, scheme: str) -> bool:
-        """`take` needs no certificates."""
-        plain = scheme != "https" and not _secure_proxy(site)
-        return plain or (site, scheme) in self._pools
-
-    def take(self, site: UpstreamSite, url: Url, trust: Trust) -> Loan:
-        """The last used one that leads there, or a new one."""
-        key = (site, url.scheme)
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pools[key] = self._pool(site, url.scheme, trust)
-        for place in range(len(pool.idle) - 1, -1, -1):
-            if pool.idle[place].origin == url.origin:
-                loan = pool.idle.pop(place)
-                if not loan.spent:
-                    return loan
-                self._drop(loan)
-        connection = pool.connect(_url(url).origin)
-        alone(connection)
-        return Loan(connection, pool, url.origin)
-
-    def bare(self, site: UpstreamSite, url: Url) -> tuple[Loan, Bare] | None:
-        """As `take`, if the last used one leads there and is bare."""
-        pool = self._pools.get((site, url.scheme))
-        if pool is None or not pool.idle:
-            return None
-        loan = pool.idle[-1]
-        bare = loan.bare
-        if bare is None or loan.origin != url.origin or loan.spent:
-            return None
-        pool.idle.pop()
-        return loan, bare
-
-    def give_back(self, loan: Loan) -> list[Connection]:
-        """Nobody uses it any more. What is to be closed now."""
-        connection = loan.connection
-        if connection.is_idle() and not loan.pool.retired:
-            if loan.until == math.inf:
-                alone(connection)  # what it is made of has come since
-            self.keep(loan)
-        elif not connection.is_closed():
-            self._spent.append(connection)
-        spent, self._spent = self._spent, []
-        return spent
-
-    def keep(self, loan: Loan) -> None:
-        """It is idle, and nobody uses it any more."""
-        pool = loan.pool
-        loan.until = time.monotonic() + KEPT_FOR
-        pool.idle.append(loan)
-        # Those first in the list have been idle for the longest time.
-        while pool.idle and (len(pool.idle) > KEPT or pool.retired or pool.idle[0].spent):
-            self._drop(pool.idle.pop(0))
-
-    def _drop(self, loan: Loan) -> None:
-        if loan.bare is not None:
-            loan.bare.tear()
-        else:
-            self._spent.append(loan.connection)
-
-    def renew(self) -> None:
-        """From now on connections are new, and certificates as they are in their files."""
-        for pool in self._pools.values():
-            pool.retired = True
-            self._spent += [loan.connection for loan in pool.idle]
-        self._pools.clear()
-
-    def clear(self) -> list[Connection]:
-        """What is to be closed, when nobody uses any."""
-        self.renew()
-        spent, self._spent = self._spent, []
-        return spent
-
-    def _pool(self, site: UpstreamSite, scheme: str, trust: Trust) -> Pool:
-        # Of httpcore's pool only that it knows the ways through proxies.
-        maker = httpcore.AsyncConnectionPool(
-            ssl_context=trust.upstream,
-            proxy=_proxy(site, trust),
-            network_backend=self._backend(reach_of(site)),
-        )
-        socks = site.proxy is not None and site.proxy.url.startswith("socks5:")
-        direct = site.proxy is None and scheme == "http"
-        return Pool(maker.create_connection, socks, direct)
 
 
 def _url(url: Url) -> httpcore.URL:
@@ -265,11 +101,11 @@ def _context(site: UpstreamSite) -> ssl.SSLContext:
     return context
 
 
-def _secure_proxy(site: UpstreamSite) -> bool:
+def secure_proxy(site: UpstreamSite) -> bool:
     return site.proxy is not None and site.proxy.url.startswith("https:")
 
 
-def _proxy(site: UpstreamSite, trust: Trust) -> httpcore.Proxy | None:
+def proxy_of(site: UpstreamSite, trust: Trust) -> httpcore.Proxy | None:
     if site.proxy is None:
         return None
     login = site.proxy.login

@@ -5,6 +5,7 @@ Each looks whether they are what they were; where they are not, there is a way w
 
 from typing import Any
 
+import h11
 import httpcore
 
 LEFT = 64 * 1024
@@ -20,6 +21,19 @@ def surplus(response: httpcore.Response) -> bool:
         return bool(_connection(response).trailing_data[0])
     except AttributeError:
         return True
+
+
+def unanswered(connection: httpcore.AsyncConnectionInterface) -> bool:
+    """Whether nothing of an answer has come since the request that has failed there. When that
+    cannot be seen, something has."""
+    inner: Any = connection
+    try:
+        while not hasattr(inner, "_h11_state"):
+            inner = inner._connection
+        waiting = inner._h11_state.their_state is h11.SEND_RESPONSE
+        return waiting and not inner._h11_state.trailing_data[0]
+    except AttributeError:
+        return False
 
 
 def alone(connection: httpcore.AsyncConnectionInterface) -> None:

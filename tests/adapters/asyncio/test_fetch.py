@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -200,7 +201,7 @@ def test_a_question_on_a_kept_connection_is_answered_as_on_a_new_one(
                 r.want(fx.Fetch(number, evolve(REQUEST, method=Method(method)), spool))
                 await r.ended(number)
                 await r.quiet()
-            assert r.up.connections == 1
+            assert r.up.connections == (1 if data or not kept else 2)
             return [e for e in r.core.events if getattr(e, "fetch", None) == 1]
 
     async def main() -> None:
@@ -368,6 +369,45 @@ def test_an_unwanted_rest_is_read_when_it_is_short_and_torn_off_when_not(
             await r.quiet()
             assert isinstance(await r.ended(r.fetch()), ev.FetchEnded)
             assert r.up.connections == connections
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("medium", [Medium.FILE, Medium.MEMORY])
+@pytest.mark.parametrize("how", [up.cut, up.reset])
+def test_a_kept_connection_that_ends_without_an_answer_is_replaced_once(
+    tmp_path: Path, medium: Medium, how: up.Script
+) -> None:
+    async def main() -> None:
+        async with rig(tmp_path) as r:
+            r.up.on(PATH, up.whole(BODY), how, up.whole(BODY), how)
+            for connections, end in ((1, ev.FetchEnded), (2, ev.FetchEnded), (3, ev.FetchFailed)):
+                number = r.fetch(medium)
+                assert isinstance(await r.ended(number), end)
+                await r.quiet()
+                assert r.up.connections == connections
+            assert r.ends(number) == [ev.FetchFailed(number, ev.Cause.CUT)]
+
+    with nothing_left():
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n", b"?\r\n\r\n"])
+def test_a_kept_connection_that_has_begun_to_answer_is_not_replaced(
+    tmp_path: Path, begun: bytes
+) -> None:
+    def begin(one: socket.socket, _: up.Asked) -> None:
+        one.sendall(begun)
+        one.close()
+
+    async def main() -> None:
+        async with rig(tmp_path) as r:
+            r.up.on(PATH, up.whole(BODY), begin)
+            await r.ended(r.fetch())
+            await r.quiet()
+            number = r.fetch()
+            assert await r.ended(number) == ev.FetchFailed(number, ev.Cause.CUT)
+            assert r.up.connections == 1
 
     asyncio.run(main())
 

@@ -218,7 +218,7 @@ async def test_a_question_on_a_kept_connection_is_answered_as_on_a_new_one(
                 r.want(fx.Fetch(number, evolve(REQUEST, method=Method(method)), spool))
                 await r.ended(number)
                 await trio.testing.wait_all_tasks_blocked()
-            assert r.up.connections == 1
+            assert r.up.connections == (1 if data or not kept else 2)
             return [e for e in r.core.events if getattr(e, "fetch", None) == 1]
 
     kept = await told(tmp_path / "kept", kept=True)
@@ -269,7 +269,7 @@ async def test_an_unwanted_rest_is_read_when_it_is_short_and_torn_off_when_not(
         assert r.up.connections == connections
 
 
-async def test_a_used_connection_that_upstream_has_closed_is_not_tried(tmp_path: Path) -> None:
+async def test_a_used_connection_that_upstream_has_closed_harms_no_request(tmp_path: Path) -> None:
     async def answer_and_close(stream: trio.SocketStream, asked: fake.Asked) -> None:
         await fake.whole(BODY)(stream, asked)
         await stream.aclose()
@@ -281,11 +281,40 @@ async def test_a_used_connection_that_upstream_has_closed_is_not_tried(tmp_path:
             await trio.testing.wait_all_tasks_blocked()
 
 
-async def test_a_connection_that_dies_under_a_request_is_a_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("medium", [Medium.FILE, Medium.MEMORY])
+async def test_a_kept_connection_that_ends_without_an_answer_is_replaced_once(
+    tmp_path: Path, medium: Medium
+) -> None:
     async with rig(tmp_path) as r:
-        r.up.on(PATH, fake.whole(BODY), fake.cut)
+        r.up.on(PATH, fake.whole(BODY), fake.cut, fake.whole(BODY), fake.cut)
+        for connections, end in ((1, ev.FetchEnded), (2, ev.FetchEnded), (3, ev.FetchFailed)):
+            number = r.fetch(medium)
+            assert isinstance(await r.ended(number), end)
+            await trio.testing.wait_all_tasks_blocked()
+            assert r.up.connections == connections
+        assert r.ends(number) == [ev.FetchFailed(number, ev.Cause.CUT)]
+
+
+@pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n", b"?\r\n\r\n"])
+async def test_a_kept_connection_that_has_begun_to_answer_is_not_replaced(
+    tmp_path: Path, begun: bytes
+) -> None:
+    async def begin(stream: trio.SocketStream, _: fake.Asked) -> None:
+        await stream.send_all(begun)
+        await stream.aclose()
+
+    async with rig(tmp_path) as r:
+        r.up.on(PATH, fake.whole(BODY), begin)
         await r.ended(r.fetch())
         await trio.testing.wait_all_tasks_blocked()
+        number = r.fetch()
+        assert await r.ended(number) == ev.FetchFailed(number, ev.Cause.CUT)
+        assert r.up.connections == 1
+
+
+async def test_a_new_connection_that_ends_without_an_answer_is_a_cut(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        r.up.on(PATH, fake.cut)
         number = r.fetch()
         assert await r.ended(number) == ev.FetchFailed(number, ev.Cause.CUT)
         assert r.up.connections == 1
