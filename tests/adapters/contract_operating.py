@@ -6,6 +6,7 @@ Taken over like `contract`.
 import json
 import logging
 import re
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.adapters.harness import Bench, Benches
 
 DEBUG = Debug("127.0.0.1", 0, "/metrics")
 BODY = bytes(range(256)) * 40
+MANIFEST = up.manifest(BODY)
 GIVEN = "req-7/of:the+client@here"
 
 
@@ -285,3 +287,25 @@ def test_without_a_tracer_nobody_is_told_of_a_trace(benches: Benches) -> None:
         path = b.upstream.blob("a/img", BODY)
         assert b.get(path, "GET", f"traceparent: {PARENT}").body == BODY
         assert "traceparent" not in b.upstream.asked[0].headers
+
+
+@pytest.mark.parametrize("how", [up.cut, up.reset])
+def test_a_kept_connection_that_upstream_gives_up_makes_no_tag_stale(
+    benches: Benches, how: up.Script
+) -> None:
+    """Idle connections are closed at moments that nobody here chooses."""
+    used: set[socket.socket] = set()
+    answer = up.whole(MANIFEST, {"Docker-Content-Digest": up.digest(MANIFEST)})
+
+    def once(one: socket.socket, asked: up.Asked) -> None:
+        (how if one in used else answer)(one, asked)
+        used.add(one)
+
+    with benches() as b:
+        path = b.upstream.manifest("a/img", "v1", MANIFEST)
+        b.upstream.on(path, once)
+        for _ in range(5):
+            seen = b.get(path)
+            assert seen.body == MANIFEST
+            assert "fwd-status=200" in seen.headers["cache-status"]
+            b.settled()
