@@ -19,6 +19,7 @@ from tests.adapters import fake_upstream as fake
 from tests.adapters.client import Client, Torn
 
 from .bench import Bench, bench
+from .clock import jumping
 
 BODY = random.Random(5).randbytes(400_000)
 
@@ -100,15 +101,17 @@ class Play:
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 async def test_any_order_of_events_ends_well(
-    autojump_clock: trio.testing.MockClock,
+    mock_clock: trio.testing.MockClock,
     monkeypatch: pytest.MonkeyPatch,
     steps: list[tuple[str, int, str]],
     drain: float | None,
 ) -> None:
-    # A clock that jumps at once spins, and keeps from running the very threads that are waited for.
-    autojump_clock.autojump_threshold = 0.002
-    with tempfile.TemporaryDirectory() as place:
-        async with bench(Path(place), monkeypatch) as b, trio.open_nursery() as nursery:
+    with tempfile.TemporaryDirectory() as place, monkeypatch.context() as patch:
+        async with (
+            jumping(mock_clock, patch),
+            bench(Path(place), patch) as b,
+            trio.open_nursery() as nursery,
+        ):
             play = Play(b, nursery)
             for step in steps:
                 await play.act(*step)

@@ -19,6 +19,7 @@ from tests.adapters.client import connect
 from tests.adapters.fake_upstream import upstream
 
 from .bench import settings
+from .clock import jumping
 
 pytestmark = pytest.mark.trio
 
@@ -46,7 +47,7 @@ async def test_an_upstream_is_trusted_by_its_own_ca_and_not_without(
 
 @pytest.mark.parametrize("how", ["cancelled", "too slow", "not TLS"])
 async def test_a_handshake_that_fails_leaves_no_connection(
-    how: str, autojump_clock: trio.testing.MockClock
+    how: str, mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hung_up = trio.Event()
 
@@ -59,7 +60,7 @@ async def test_a_handshake_that_fails_leaves_no_connection(
                 pass
         hung_up.set()
 
-    async with trio.open_nursery() as nursery:
+    async with jumping(mock_clock, monkeypatch), trio.open_nursery() as nursery:
         (listener,) = await nursery.start(partial(trio.serve_tcp, plain, 0, host="127.0.0.1"))
         port = listener.socket.getsockname()[1]
         connected = await Backend(Reach("127.0.0.1")).connect_tcp("127.0.0.1", port, timeout=5)
