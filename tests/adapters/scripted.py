@@ -4,12 +4,15 @@ For each path a list of scripts: one for each request in turn, the last one for 
 follow. What a script waits for is a gate that the test opens.
 """
 
+import fcntl
 import hashlib
 import json
 import socket
 import ssl
 import struct
+import termios
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -213,6 +216,29 @@ def after(gate: Gate, then: Script) -> Script:
         then(one, asked)
 
     return script
+
+
+def delivered(first: Script, there: Gate) -> Script:
+    """Opens the gate when the other side's kernel has all that was sent: to have sent it is not
+    enough."""
+
+    def script(one: socket.socket, asked: Asked) -> None:
+        first(one, asked)
+        wait_delivered(one)
+        there.set()
+
+    return script
+
+
+def wait_delivered(one: socket.socket) -> None:
+    """Until the other side's kernel has said that it has everything (tcp(7), SIOCOUTQ), or that
+    there is nobody any more."""
+    deadline = time.monotonic() + PATIENCE
+    while fcntl.ioctl(one, termios.TIOCOUTQ, bytes(4)) != bytes(4):
+        if one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return
+        assert time.monotonic() < deadline, "it never arrived"
+        time.sleep(0.001)
 
 
 def rest(body: bytes, start: int) -> Script:
