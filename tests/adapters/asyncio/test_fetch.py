@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from distcache.asyncio_server import pools
 from distcache.asyncio_server.fetch import Fetcher, open_fetcher
 from distcache.asyncio_server.poller import Poller
 from distcache.core import effects as fx
@@ -353,8 +354,11 @@ def test_requests_one_after_the_other_use_one_connection(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("length", "connections"), [(1000, 1), (1_000_000, 2)])
 def test_an_unwanted_rest_is_read_when_it_is_short_and_torn_off_when_not(
-    tmp_path: Path, length: int, connections: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, connections: int
 ) -> None:
+    # However slow this machine is.
+    monkeypatch.setattr(pools, "REST_TIME", up.PATIENCE)
+
     async def main() -> None:
         async with rig(tmp_path) as r:
             r.up.on(PATH, up.status(404, body=b"x" * length), up.whole(BODY))
