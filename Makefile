@@ -49,8 +49,9 @@ fuzz: .venv/tools
 	$(BIN)/python -m fuzz.run $(SECONDS)
 
 # Client programs for the interoperability tests.
-packages:
+packages: .venv/tools
 	@sh tests/interop/install.sh
+	@$(BIN)/python -m tests.interop.fetch_helm
 
 clean:
 	rm -rf .venv .coverage .mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis

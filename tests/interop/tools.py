@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +13,17 @@ def required() -> bool:
     return os.environ.get("CI") == "true" or os.environ.get("DISTCACHE_INTEROP") == "required"
 
 
+def place_of(program: str) -> str | None:
+    """Where it is: on the PATH, or beside the tests' own Python."""
+    return shutil.which(program) or shutil.which(program, path=Path(sys.prefix) / "bin")
+
+
 def need(*programs: str, root: bool = False) -> None:
     """Skip the test (fail it, when `required()`) unless every program is there."""
-    missing = [name for name in programs if shutil.which(name) is None]
-    reason = f"not installed: {', '.join(missing)} (see tests/interop/packages.txt)"
+    missing = [name for name in programs if place_of(name) is None]
+    reason = (
+        f"not installed: {', '.join(missing)} (see tests/interop/packages.txt and `make packages`)"
+    )
     if not missing and root and os.geteuid() != 0:
         missing, reason = ["root"], f"{', '.join(programs)} must run as root here"
     if not missing:
