@@ -17,30 +17,6 @@ BROKEN = (httpcore.NetworkError, httpcore.ProtocolError)
 """What a torn connection ends in."""
 
 
-class Resumable:
-    """Of an adapter's stream: what was done on it while nobody waited, and httpcore is to go on
-    from."""
-
-    def __init__(self) -> None:
-        self._sent = 0
-        self._come = b""
-
-    def resume(self, sent: int, data: bytes) -> None:
-        """So many bytes of what is written next have gone out already, and this has come."""
-        self._sent, self._come = sent, data
-
-    def came(self) -> bytes:
-        """To be read before anything else; it is told once."""
-        data, self._come = self._come, b""
-        return data
-
-    def unsent(self, buffer: bytes) -> bytes:
-        """What is still to be written of it."""
-        gone = min(self._sent, len(buffer))
-        self._sent -= gone
-        return buffer[gone:]
-
-
 class Stream(Protocol):
     """An adapter's own connection."""
 

@@ -1,13 +1,12 @@
 """Small questions to upstreams on connections that are there already: sent at once, and answered in
 the callback that the answer comes with, without a task.
 
-It is for plain HTTP/1.1 that has been spoken with upstream before, for requests without a body, and
-for answers that come whole in one piece. All else, at any point, goes httpcore's way: with the
+It is for HTTP/1.1 that has been spoken with upstream before, for requests without a body, and for
+answers that come whole in one piece. All else, at any point, goes httpcore's way: with the
 same connection, what has been sent and what has come. That both ways tell the core the same is
 held by the tests: tests/wire/test_whole.py as a property, test_fetch.py of each adapter on sockets.
 """
 
-import os
 import select
 from collections.abc import Callable
 from typing import Protocol
@@ -20,9 +19,6 @@ from ..wire import whole
 from .http import failure_cause
 from .shelf import Bare, Loan, Shelf
 from .transfers import Transfer
-
-READ = 64 * 1024
-"""Bytes of one read: a manifest with its head, but for the rarest."""
 
 
 class Poller(Protocol):
@@ -41,7 +37,6 @@ class Errand:
     loan: Loan
     bare: Bare
     fd: int
-    sent: int
     deadline: float
     begun: bool = field(default=False, init=False)
 
@@ -89,15 +84,9 @@ class Errands:
         if found is None:
             return False
         loan, bare = found
-        request, fd = whole.request(sent), bare.fd
-        assert fd is not None
-        try:
-            count = os.write(fd, request)
-        except OSError:
-            count = 0  # or it is lost: whoever goes on will see
         patience = min(transfer.timeouts.headers, transfer.timeouts.idle)
-        errand = Errand(transfer, loan, bare, fd, count, self._time() + patience)
-        if count < len(request):
+        errand = Errand(transfer, loan, bare, fd := bare.fileno, self._time() + patience)
+        if not bare.ask(whole.request(sent)):
             self._give_up(errand, b"")
             return True
         self._running[fd] = errand
@@ -128,12 +117,9 @@ class Errands:
 
     def _ready(self, errand: Errand) -> None:
         transfer = errand.transfer
-        try:
-            data = os.read(errand.fd, READ)
-        except BlockingIOError:
+        data = errand.bare.hear()
+        if data is None:
             return
-        except OSError:
-            data = b""
         self._end(errand)
         answer = whole.answer(transfer.sent.method, data)
         if answer is None:
@@ -146,7 +132,7 @@ class Errands:
             transfer.fail(failure_cause(error))
 
     def _give_up(self, errand: Errand, data: bytes) -> None:
-        errand.bare.resume(errand.sent, data)
+        errand.bare.resume(data)
         self._ways.go_on(errand)
 
     def _abandon(self, errand: Errand, cause: Cause) -> None:

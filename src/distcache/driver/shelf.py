@@ -36,31 +36,31 @@ class Pool:
     connect: Callable[[httpcore.Origin], Connection]
     socks: bool = False
     direct: bool = False
-    """It speaks plain HTTP with upstream itself."""
+    """It speaks HTTP with upstream itself, and not with a proxy."""
     retired: bool = False
     idle: list["Loan"] = field(factory=list, init=False)
 
 
 class Bare(Protocol):
-    """An adapter's own stream, without TLS."""
+    """A stream below httpcore, which lets it be used without waiting: see `streams.Stream`."""
 
     @property
-    def fd(self) -> int | None:
-        """Of its socket, which is non-blocking; never None without TLS."""
+    def fileno(self) -> int: ...
 
-    def readable(self) -> bool:
-        """Something has come, or it has ended."""
+    def readable(self) -> bool: ...
 
-    def resume(self, sent: int, data: bytes) -> None:
-        """So many bytes of what is written next have gone out already, and this has come."""
+    def ask(self, request: bytes) -> bool: ...
 
-    def tear(self) -> None:
-        """Close it at once. Nobody waits for it."""
+    def hear(self) -> bytes | None: ...
+
+    def resume(self, data: bytes) -> None: ...
+
+    def tear(self) -> None: ...
 
 
 @define(eq=False)
 class Loan:
-    """A connection that nobody else uses meanwhile. `bare`: of a plain one that has answered."""
+    """A connection that nobody else uses meanwhile. `bare`: of one that has answered."""
 
     connection: Connection
     pool: Pool
@@ -183,7 +183,7 @@ class Shelf:
             network_backend=self._backend(reach_of(site)),
         )
         socks = site.proxy is not None and site.proxy.url.startswith("socks5:")
-        direct = site.proxy is None and scheme == "http"
+        direct = site.proxy is None or scheme == "https"
         return Pool(maker.create_connection, socks, direct)
 
 

@@ -26,9 +26,11 @@ from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
 from tests.adapters import scripted as up
 from tests.adapters.answers import NAMES, answers
+from tests.adapters.certificates import certificate as certificate
 from tests.adapters.fake_core import FakeCore, FakeShell
 from tests.adapters.harness import nothing_left
 from tests.adapters.pieces import CancelAt
+from tests.support.tls import context
 
 BODY = bytes(range(256)) * 2000
 NAME = Digest(up.digest(BODY))
@@ -96,6 +98,9 @@ class Stepped(Coroutine[Any, Any, Any]):
         return self._inner.__await__()
 
 
+secured = pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+
+
 class Rig:
     def __init__(self, upstream: up.Upstream, core: FakeCore, driver: Driver) -> None:
         self.up, self.core, self.driver = upstream, core, driver
@@ -143,11 +148,14 @@ async def rig(
     tmp_path: Path,
     port: int | None = None,
     timeouts: UpstreamTimeouts = UpstreamTimeouts(),  # noqa: B008 - frozen
+    own: tuple[Path, Path] | None = None,
 ) -> AsyncIterator[Rig]:
+    """`own`: upstream speaks TLS, by this certificate and key."""
     store = open_store(tmp_path / "store")
     core, shell, poller = FakeCore(), Shell(), Poller()
-    with up.scripted() as upstream:
-        site = UpstreamSite("up", Url("http", "127.0.0.1", port or upstream.port))
+    with up.scripted(own and context(own)) as upstream:
+        url = Url("https" if own else "http", "127.0.0.1", port or upstream.port)
+        site = UpstreamSite("up", url, ca=str(own[0]) if own else None)
         clock = Clock(asyncio.get_running_loop().time)
         driver = Driver(core, store, Upstreams({"up": site}, {}, common=timeouts), clock, shell)
         async with open_fetcher(poller) as shell.fetcher:
@@ -188,13 +196,14 @@ def test_a_fetch_cancelled_at_any_step_ends_once_and_harms_no_other(
         asyncio.run(main())
 
 
+@secured
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_question_on_a_kept_connection_is_answered_as_on_a_new_one(
-    tmp_path: Path, name: str, method: str
+    tmp_path: Path, certificate: tuple[Path, Path], name: str, method: str, secure: bool
 ) -> None:
     async def told(path: Path, *, kept: bool) -> list[ev.Event]:
-        async with rig(path) as r:
+        async with rig(path, own=certificate if secure else None) as r:
             data = answers(method)[name]
             r.up.on(PATH, *[up.status(200)] * kept, up.raw(data) if data else up.cut)
             for number in range(1 - kept, 2):
@@ -213,13 +222,17 @@ def test_a_question_on_a_kept_connection_is_answered_as_on_a_new_one(
         asyncio.run(main())
 
 
-@pytest.mark.parametrize("by", ["cancel", "timeout", "end"])
+@pytest.mark.parametrize(
+    ("by", "secure"),
+    [("cancel", False), ("timeout", False), ("end", False), ("cancel", True), ("end", True)],
+)
 def test_a_question_on_a_kept_connection_ends_once_without_an_answer(
-    tmp_path: Path, by: str
+    tmp_path: Path, certificate: tuple[Path, Path], by: str, secure: bool
 ) -> None:
     async def main() -> None:
-        patience = Seconds(0.3 if by == "timeout" else 20)
-        async with rig(tmp_path, timeouts=UpstreamTimeouts(headers=patience)) as r:
+        patience = UpstreamTimeouts(headers=Seconds(0.3 if by == "timeout" else 20))
+        own = certificate if secure else None
+        async with rig(tmp_path, timeouts=patience, own=own) as r:
             r.up.on(PATH, up.status(200), up.hang)
             ask = evolve(REQUEST, method=Method.HEAD)
             r.want(fx.Fetch(1, ask, None))

@@ -23,10 +23,12 @@ from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
 from tests.adapters import fake_upstream as fake
 from tests.adapters.answers import NAMES, answers
+from tests.adapters.certificates import certificate as certificate
 from tests.adapters.fake_core import FakeCore, FakeShell
 from tests.adapters.fake_upstream import Upstream, upstream
 from tests.adapters.pieces import CancelAt
 from tests.adapters.scripted import PATIENCE
+from tests.support.tls import context
 
 pytestmark = pytest.mark.trio
 
@@ -69,6 +71,18 @@ class Stepper(trio.abc.Instrument):
             self.left -= 1
             if self.left == 0:
                 self.act()
+
+
+class Tasks(trio.abc.Instrument):
+    """Counts the requests that have got one."""
+
+    count = 0
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.count += "_run_fetch" in task.name
+
+
+secured = pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
 
 
 class Rig:
@@ -117,11 +131,14 @@ class Rig:
 async def rig(
     tmp_path: Path,
     timeouts: UpstreamTimeouts = UpstreamTimeouts(),  # noqa: B008 - frozen
+    own: tuple[Path, Path] | None = None,
 ) -> AsyncIterator[Rig]:
+    """`own`: upstream speaks TLS, by this certificate and key."""
     store = open_store(tmp_path / "store")
     core, shell = FakeCore(), Shell()
-    async with upstream() as up:
-        site = UpstreamSite("up", Url("http", "127.0.0.1", up.port))
+    async with upstream(own and context(own)) as up:
+        url = Url("https" if own else "http", "127.0.0.1", up.port)
+        site = UpstreamSite("up", url, ca=str(own[0]) if own else None)
         clock = Clock(trio.current_time)
         driver = Driver(core, store, Upstreams({"up": site}, {}, common=timeouts), clock, shell)
         async with open_fetcher() as shell.fetcher:
@@ -211,13 +228,14 @@ async def test_a_server_that_ends_while_a_large_body_comes_ends_it_once(
     assert len(r.ends(number)) == 1
 
 
+@secured
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_question_on_a_kept_connection_is_answered_as_on_a_new_one(
-    tmp_path: Path, name: str, method: str
+    tmp_path: Path, certificate: tuple[Path, Path], name: str, method: str, secure: bool
 ) -> None:
     async def told(path: Path, *, kept: bool) -> list[ev.Event]:
-        async with rig(path) as r:
+        async with rig(path, own=certificate if secure else None) as r:
             data = answers(method)[name]
             r.up.on(PATH, *[fake.status(200)] * kept, fake.raw(data) if data else fake.cut)
             for number in range(1 - kept, 2):
@@ -232,13 +250,17 @@ async def test_a_question_on_a_kept_connection_is_answered_as_on_a_new_one(
     assert kept == await told(tmp_path / "new", kept=False)
 
 
-@pytest.mark.parametrize("by", ["cancel", "timeout", "end"])
+@pytest.mark.parametrize(
+    ("by", "secure"),
+    [("cancel", False), ("timeout", False), ("end", False), ("cancel", True), ("end", True)],
+)
 async def test_a_question_on_a_kept_connection_ends_once_without_an_answer(
-    tmp_path: Path, by: str
+    tmp_path: Path, certificate: tuple[Path, Path], by: str, secure: bool
 ) -> None:
-    async with rig(
-        tmp_path, UpstreamTimeouts(headers=Seconds(0.3 if by == "timeout" else 20))
-    ) as r:
+    tasks = Tasks()
+    trio.lowlevel.add_instrument(tasks)
+    patience = UpstreamTimeouts(headers=Seconds(0.3 if by == "timeout" else 20))
+    async with rig(tmp_path, patience, certificate if secure else None) as r:
         r.up.on(PATH, fake.status(200), fake.hang)
         ask = evolve(REQUEST, method=Method.HEAD)
         r.want(fx.Fetch(1, ask, None))
@@ -251,6 +273,7 @@ async def test_a_question_on_a_kept_connection_ends_once_without_an_answer(
             await r.ended(2)
     cause = ev.Cause.TIMEOUT if by == "timeout" else ev.Cause.CANCELLED
     assert r.ends(2) == [ev.FetchFailed(2, cause)]
+    assert tasks.count == 1, "the second is a question, which needs none"
 
 
 async def test_requests_one_after_the_other_use_one_connection(tmp_path: Path) -> None:
