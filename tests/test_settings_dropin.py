@@ -4,6 +4,8 @@ Each section stands as the registry's documentation lists its keys; mirrors of D
 wild are made of these.
 """
 
+from pathlib import Path
+
 import pytest
 
 from distcache.settings import Settings, SettingsError, load, load_text
@@ -235,3 +237,14 @@ def test_a_container_configured_by_variables_alone_is_a_mirror() -> None:
     assert settings.core.ttl == 72 * 3600
     assert not settings.log.access
     assert settings.credentials["docker.io"].password == "p"
+
+
+def test_what_a_registry_left_in_the_directory_is_not_passed_over_in_silence(
+    tmp_path: Path,
+) -> None:
+    text = BASE.replace("/var/lib/registry", str(tmp_path))
+    assert paths(load_text(text)) == []
+    (tmp_path / "docker" / "registry" / "v2").mkdir(parents=True)
+    (warning,) = load_text(text).warnings
+    assert warning.path == "$.storage.filesystem.rootdirectory"
+    assert "distcache import" in warning.message

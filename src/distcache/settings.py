@@ -3,6 +3,7 @@
 The file is the registry's own, extended; docs/configuration.md says what each key does.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -270,6 +271,10 @@ def _cautions(meant: Document, host: str | None, rules: Rules, secrets: bool) ->
     if not meant.storage.delete.enabled:
         why = "nothing is ever evicted: the store grows without bound"
         yield Problem(why, "$.storage.delete.enabled")
+    root = meant.storage.filesystem and meant.storage.filesystem.rootdirectory
+    if root and os.path.isdir(f"{root}/docker/registry/v2"):
+        why = "has a registry's files, neither used nor deleted; distcache import takes them over"
+        yield Problem(why, "$.storage.filesystem.rootdirectory")
     if meant.log.formatter is Formatter.LOGSTASH:
         yield Problem("logstash is not built, lines are written as json", "$.log.formatter")
     served = meant.http.tls
