@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 def key(world: World) -> tuple[int, int]:
     """Hashes of all that tells: with what is left of each budget, and without."""
     clients = world.clients
-    classes = {n: _class(c) for n, c in clients.items()}
+    # One alone has nobody to change places with.
+    classes = {n: _class(c) for n, c in clients.items()} if len(clients) > 1 else _ALONE
     labels = Labels()
     core = world.cache.fingerprint(world.now, classes, labels)
     name, names = labels.number, labels.exchanges
     told = [(names.get(n, -1), hash(_of_client(c, labels))) for n, c in clients.items()]
-    told.sort()
     fetches = [
         (name(n), -1 if s.at is None else s.at, s.digest or "") for n, s in world.fetches.items()
     ]
-    fetches.sort()
+    if len(told) > 1:
+        told.sort()
+    if len(fetches) > 1:
+        fetches.sort()
     spools: list[tuple[int, tuple[bool, ...]]] = []
     if world.spools:
         spools += sorted([(name(n), bits) for n, bits in sorted(world.spools.items())])
@@ -72,15 +75,22 @@ def _times(world: World) -> Hashable:
         or world.absolute
     ):
         return None
-    return (
-        tuple(sorted((d, round(now - at, 3)) for d, at in world.words.items())),
-        tuple(sorted((r.authority or "", round(now - at, 3)) for r, at in world.agreed.items())),
-        tuple(sorted((m, n, max(round(at - now, 3), 0.0)) for m, (n, at) in world.ill.items())),
-        max(round(world.limited_until - now, 3), 0.0),
-        now if world.absolute else None,
-        _ages(world, world.heard),
-        _ages(world, world.known),
-    )
+    words: list[Hashable] = sorted([(d, round(now - at, 3)) for d, at in world.words.items()])
+    if world.agreed:
+        agreed = [(r.authority or "", round(now - at, 3)) for r, at in world.agreed.items()]
+        words += ("agreed", *sorted(agreed))
+    if world.ill:
+        ill = [(m, n, max(round(at - now, 3), 0.0)) for m, (n, at) in world.ill.items()]
+        words += ("ill", *sorted(ill))
+    if world.limited_until > now:
+        words.append(round(world.limited_until - now, 3))
+    if world.absolute:
+        words += ("now", now)
+    if world.heard:
+        words += ("heard", _ages(world, world.heard))
+    if world.known:
+        words += ("known", _ages(world, world.known))
+    return tuple(words)
 
 
 def _ages(world: World, since: dict[Digest, float]) -> Hashable:
@@ -122,6 +132,7 @@ def _class(client: Client) -> int:
     return known[1]
 
 
+_ALONE: dict[int, int] = {}
 _classes: dict[int, tuple[Client, int]] = {}
 """By identity, which each client keeps as long as it is remembered."""
 

@@ -35,8 +35,9 @@ PLACES = tuple(enumerate(TABLES))
 REMEMBERED = 200_000
 """Records whose parts are remembered; a bound on memory, nothing else."""
 
-Part = tuple[int, tuple[tuple[str, float], ...], tuple[int, ...], tuple[int, ...]]
-"""A number for all but: its times with their names, its numbers, its exchanges."""
+Part = tuple[int, tuple[tuple[str, float], ...], tuple[int, ...], tuple[int, ...], bool]
+"""A number for all but: its times with their names, its numbers, its exchanges; whether there are
+any."""
 
 
 class Labels:
@@ -79,8 +80,9 @@ class _View:
         self._labels = labels
         self._ranks: dict[float, int] | None = None
         if state.config.ttl is None:
-            used = set(state.used.values())
-            self._ranks = {at: rank for rank, at in enumerate(sorted(used) if used else ())}
+            used = {*state.used.values()}
+            order = sorted(used) if len(used) > 1 else used
+            self._ranks = {at: rank for rank, at in enumerate(order)}
 
     def name_exchanges(self, alike: Mapping[int, int] | None) -> None:
         """In the order of their classes, then of what they are, then of who came first."""
@@ -103,19 +105,23 @@ class _View:
         return tuple([self._record(parts(exchanges[n])) for n in order])
 
     def tables(self) -> Hashable:
-        rows: list[tuple[int, tuple[int, int], int]] = []
-        found: list[Part] = []
+        out: list[Hashable] = []
         own = vars(self._state)
         for place, name in PLACES:
             table = own[name]
-            if table:
-                for key, record in table.items():
-                    rows.append((place, self._key(key), len(found)))
-                    known = _parts.get(id(record))
-                    found.append(parts(record) if known is None else known[1])
-        rows.sort()
-        record = self._record
-        return tuple([(place, key, record(found[i])) for place, key, i in rows])
+            if not table:
+                continue
+            # Keys differ, so the records are never compared.
+            rows = [(self._key(key), record) for key, record in table.items()]
+            if len(rows) > 1:
+                rows.sort()
+            out.append(place)
+            for key, record in rows:
+                known = _parts.get(id(record))
+                part = parts(record) if known is None else known[1]
+                out.append(key)
+                out.append(self._record(part) if part[4] else part[0])
+        return tuple(out)
 
     def uses(self) -> Hashable:
         """When each blob was last used. By whom it is being read the exchanges tell."""
@@ -160,8 +166,8 @@ class _View:
         return _number_of(key), -1
 
     def _record(self, part: Part) -> Hashable:
-        shape, times, numbers, exchanges = part
-        if not (times or numbers or exchanges):
+        shape, times, numbers, exchanges, more = part
+        if not more:
             return shape
         row: list[Hashable] = [shape]
         row += [self._time(name, at) for name, at in times]
@@ -199,7 +205,8 @@ def parts(record: Any) -> Part:
     walk = _Walk()
     cls = type(record)
     shape = walk.fields(record, cls) if hasattr(cls, "__attrs_attrs__") else record
-    part = _number_of(shape), tuple(walk.times), tuple(walk.numbers), tuple(walk.exchanges)
+    apart = tuple(walk.times), tuple(walk.numbers), tuple(walk.exchanges)
+    part = (_number_of(shape), *apart, any(apart))
     if len(_parts) >= REMEMBERED:
         _parts.clear()
     _parts[id(record)] = record, part
