@@ -21,8 +21,10 @@ KIB = 1024
 MIB = 1024 * KIB
 REPOSITORY = "library/faulty"
 
-TIMEOUTS = {"connect": "2s", "headers": "2s", "idle": "2s"}
-"""Of upstream: short, since tests wait for them; long beside what an idle machine needs."""
+PATIENT = {"connect": "30s", "headers": "30s", "idle": "60s"}
+"""Upstream's timeouts where no test waits for them: it may be as slow as the machine is busy."""
+HASTY = {"connect": "5s", "headers": "5s", "idle": "5s"}
+"""Where tests do."""
 
 EXACT = "exact"
 TORN = "torn"
@@ -171,6 +173,6 @@ def configured(
     http: Mapping[str, object],
     store: Path | None,
 ) -> CacheServer:
-    settings = {"remoteurl": wiretap.url, "timeouts": TIMEOUTS, "negative_ttl": "0s", **proxy}
+    settings = {"remoteurl": wiretap.url, "timeouts": PATIENT, "negative_ttl": "0s", **proxy}
     place = directory / "store" if store is None else store
     return CacheServer(directory, settings, runtime=runtime, http=http, store=place)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from tests.faults.bench import EXACT, HONEST, KIB, MIB, TORN, Bench, Image, running_bench
+from tests.faults.bench import EXACT, HASTY, HONEST, KIB, MIB, TORN, Bench, Image, running_bench
 from tests.support.cache import RUNTIMES
 from tests.support.faults import Fault, Gate
 from tests.support.footprint import Footprint
@@ -229,9 +229,8 @@ def main(arguments: list[str]) -> int:
     seconds = options.minutes * 60
     with tempfile.TemporaryDirectory() as directory:
         try:
-            with running_bench(
-                Path(directory), options.runtime, {"max_size": str(MAX_SIZE)}
-            ) as bench:
+            proxy = {"max_size": str(MAX_SIZE), "timeouts": HASTY}
+            with running_bench(Path(directory), options.runtime, proxy) as bench:
                 soak = Soak(bench, options.seed)
                 soak.run(seconds, rounds=max(3, int(seconds / 20)))
         except AssertionError as error:

@@ -4,13 +4,14 @@ The tables say what the client sees of it. Whatever that is: no wrong bytes that
 nothing stuck, nothing left over, and the next pull works.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 
+import pytest
 from attrs import evolve, frozen
 
-from tests.faults.bench import EXACT, KIB, TORN, Bench, Image
+from tests.faults.bench import EXACT, HASTY, KIB, TORN, Bench, Image, running_bench
 from tests.support.faults import Fault, Gate
 
 SIZE = 300 * KIB
@@ -181,6 +182,13 @@ RANGELESS = [
     Case("cut again", Fault("", cut=MIDDLE + 1000), EXACT, CUT),
     Case("a wrong part under the right name", Fault("", rewrite=claiming_the_rest), TORN, CUT),
 ]
+
+
+@pytest.fixture(scope="module")
+def shared(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    directory = tmp_path_factory.mktemp("cache")
+    with running_bench(directory, runtime, {"timeouts": HASTY}) as running:
+        yield running
 
 
 def test_asking_for_a_tag(bench: Bench) -> None:

@@ -98,7 +98,7 @@ def test_upstream_down_and_up_again_in_the_middle_is_resumed(
 def test_a_body_that_stalls_is_cut_and_resumed(
     blob: Blob, path: str, upstream: Upstream, caches: Caches
 ) -> None:
-    cache = caches({**upstream.proxy, "timeouts": {"idle": "1s"}})
+    cache = caches({**upstream.proxy, "timeouts": {"idle": "5s"}})
     upstream.wiretap.spoil(Fault("/blobs/", gate=Gate(10 * MIB)))
     assert_pulled_exactly(cache, path, blob)
     assert ranges_asked(upstream) == [None, f"bytes={10 * MIB}-"]
