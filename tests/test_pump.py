@@ -16,7 +16,8 @@ from distcache.core.effects import Medium, Spool, UpstreamRequest
 from distcache.core.oci import Content, Digest, Kind, Repository
 from distcache.core.pull import Method
 from distcache.driver import Transfer
-from distcache.driver.pump import LEAST, PUMPS, Pump, Pumps
+from distcache.driver import pump as pumping
+from distcache.driver.pump import LEAST, PUMPS, SILENCE, Pump, Pumps
 from distcache.driver.sources import OpenSpool, Spools
 from distcache.settings import UpstreamTimeouts
 from distcache.store import Body, FileSpool, Store, StoreError, open_store
@@ -27,6 +28,9 @@ from tests.store.samples import digest_of, file_size_limit, no_more_descriptors
 
 BODY = random.Random(7).randbytes(9 * LEAST + 12_345)
 NAME = Digest(f"sha256:{hashlib.sha256(BODY).hexdigest()}")
+PATIENCE = 60
+"""Seconds after which a test fails instead of hanging."""
+
 URL = Url("http", "127.0.0.1", 1)
 REQUEST = UpstreamRequest(Method.GET, Repository("up", "a/img"), Content(Kind.BLOB, NAME))
 
@@ -110,7 +114,9 @@ def _discard(body: Body) -> None:
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """The thread that sends may be late, and is waited for."""
+    monkeypatch.setattr(pumping, "SILENCE", 1000 * PATIENCE)
     store = open_store(tmp_path / "store")
     made = Rig(store)
     yield made
@@ -149,7 +155,10 @@ def test_no_byte_beyond_the_count_is_taken(rig: Rig) -> None:
     assert rig.ours.recv(100) == b"next"
 
 
-def test_where_nothing_comes_it_ends_and_another_goes_on(rig: Rig) -> None:
+def test_where_nothing_comes_it_ends_and_another_goes_on(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pumping, "SILENCE", SILENCE)
     transfer, at = rig.transfer(), 0
     transfer.take(())
     for stop in (0, 10, 2 * LEAST + 1):
@@ -201,7 +210,7 @@ def test_stopped_at_any_piece_it_ends_and_loses_the_connection(rig: Rig, turn: i
     pump.run()
     assert 0 < pump.taken < len(BODY)
     rig.holds(pump.taken)
-    rig.theirs.settimeout(10)
+    rig.theirs.settimeout(PATIENCE)
     assert rig.theirs.recv(1) == b""
 
 

@@ -88,7 +88,8 @@ def test_a_server_listens_on_what_it_is_given_and_says_what_it_does(
         # Before the server is there: the socket keeps it.
         client = Client.to(given.getsockname()[1])
         client.ask("/v2/")
-        environment = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "100000"}
+        # A kernel that keeps ten words keeps five seconds' worth of them.
+        environment = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "1000000"}
         with client, started(given, tmp_path, runtime, environment) as process:
             assert heard(told, "READY=1") == "READY=1"
             assert client.answer().status == 200

@@ -128,7 +128,7 @@ def test_an_interrupt_waits_for_no_transfer() -> None:
     ):
         command = [sys.executable, "-m", "distcache", "warm", "team/app:1", "--url", registry.url]
         with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-            held.wait(1)
+            held.wait(1, patience=60)
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == -signal.SIGINT
             assert process.stderr is not None

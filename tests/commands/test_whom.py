@@ -67,7 +67,7 @@ def stranger(port: int, answer: bytes) -> Iterator[None]:
                 except OSError:
                     return
                 with client:
-                    client.settimeout(10)
+                    client.settimeout(60)
                     client.recv(65536)
                     client.sendall(answer)
 
