@@ -15,6 +15,7 @@ from tests.adapters import scripted as up
 from tests.adapters.scripted import PATIENCE, Upstream, scripted
 from tests.support.cache import RUNTIMES, CacheServer
 from tests.support.collector import Arrived, collecting
+from tests.support.footprint import awaited
 
 LAYER = bytes(range(256)) * 400
 TRACE, CLIENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -74,8 +75,7 @@ def test_the_spans_of_a_pull_arrive_at_a_collector(tmp_path: Path, runtime: str)
             assert pull(address, layer, **PARENT)[:2] == (200, LAYER)
             assert pull(address, missing)[0] == 502
             # Until it is stored, and so all that was begun for it has ended.
-            while pull(address, layer)[2] != HIT:
-                pass
+            awaited(lambda: pull(address, layer)[2], lambda said: said == HIT)
             told = [a.headers["traceparent"].rpartition("-")[0] for a in upstream.asked]
     assert collector.problems == []
     first, second, third, *_, hit = collector.named("pull")

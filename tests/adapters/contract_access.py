@@ -10,6 +10,7 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from tests.adapters.harness import Bench, Benches, settings
 from tests.adapters.scripted import PATIENCE, scripted
 from tests.adapters.socks import socks
 from tests.adapters.tunnel import tunnels
+from tests.support.footprint import awaited
 
 BODY = bytes(range(256)) * 8000
 SMALL = b"a layer"
@@ -284,9 +286,7 @@ def test_a_password_that_changes_in_its_file_is_shown_from_then_on(
             right = only_for(login, up.whole(SMALL), up.status(401, REALM))
             path = b.upstream.blob(f"a/{number}", SMALL, right)
             # A file is looked at once a second.
-            while (answer := b.get(path)).status == 401:
-                pass
-            assert answer.body == SMALL
+            awaited(partial(b.get, path), lambda answer: answer.body == SMALL)
 
 
 def test_without_its_login_upstream_is_not_asked_for_what_needs_one(
@@ -688,10 +688,13 @@ def test_a_renewed_certificate_is_taken_up(
         here.write_bytes(there.read_bytes())
     with benches(tls=ServerTls(*files)) as b:
 
+        def messages() -> list[str]:
+            with tls_to(b.server.port, certificate[0]) as client:
+                assert client.get("/v2/").status == 200
+            return caplog.messages
+
         def told(message: str) -> None:
-            while message not in caplog.messages:
-                with tls_to(b.server.port, certificate[0]) as client:
-                    assert client.get("/v2/").status == 200
+            awaited(messages, lambda said: message in said)
 
         files[1].write_bytes(b"no key at all")
         told("the new certificate cannot be used")
@@ -766,8 +769,7 @@ def test_one_address_does_not_take_every_place(
             with Client(raw) as elsewhere:
                 assert elsewhere.get("/v2/").status == 200
         # Its place is free once the server has seen it go.
-        while not _served(b):
-            pass
+        awaited(lambda: _served(b), bool)
     assert caplog.text.count("too many connections from one address") == 1
 
 

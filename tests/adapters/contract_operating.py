@@ -25,6 +25,7 @@ from distcache.tracing import OpenTelemetry
 from tests.adapters import scripted as up
 from tests.adapters.blocking import Answer, Client
 from tests.adapters.harness import Bench, Benches
+from tests.support.footprint import awaited
 
 DEBUG = Debug("127.0.0.1", 0, "/metrics")
 BODY = bytes(range(256)) * 40
@@ -136,8 +137,7 @@ def test_without_a_debug_listener_nobody_is_told(benches: Benches) -> None:
 
 def test_the_event_loop_s_lag_is_measured(benches: Benches) -> None:
     with benches(debug=DEBUG) as b:
-        while figure(b, "distcache_loop_lag_seconds_count") == 0:
-            pass
+        awaited(lambda: figure(b, "distcache_loop_lag_seconds_count"), bool)
 
 
 def test_a_tag_that_moves_though_it_is_not_to_is_counted(

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from distcache.cli import app
 from distcache.settings import load
 from distcache.testing.runtimes import RUNTIMES, RuntimeName, running_cache
+from tests.support.footprint import awaited
 from tests.support.origin import Origin
 from tests.support.processes import free_port
 
@@ -87,8 +88,7 @@ class Shop:
 
     def settle(self) -> None:
         """Wait until the running server has put away what it fetched."""
-        while self.ask("du")["fills"]:
-            pass
+        awaited(lambda: self.ask("du")["fills"], lambda fills: not fills)
 
     def blob(self, digest: str) -> Path:
         algorithm, _, name = digest.partition(":")
