@@ -111,11 +111,22 @@ def test_an_event_that_comes_up_within_another_waits_for_its_turn(rig: Rig) -> N
     assert rig.core.events[-1] == ev.ClientClosed(first.number)
 
 
-def test_the_timer_is_armed_when_the_deadline_moves_and_only_then(rig: Rig) -> None:
-    for deadline in (None, 5.0, 5.0, 4.0, None):
+def test_the_timer_is_armed_when_it_woke_and_the_deadline_has_moved(rig: Rig) -> None:
+    for deadline in (None, 5.0, 5.0, 6.0, 4.0, None):
         rig.core.deadline = deadline
         rig.driver.feed(ev.Woke())
-    assert rig.shell.armed == [5.0, 4.0, None]
+    assert rig.shell.armed == [5.0, 6.0, 4.0, None]
+
+
+def test_between_wakings_the_timer_follows_a_deadline_forward_only(rig: Rig) -> None:
+    rig.core.deadline = 5.0
+    exchange = rig.pull()
+    for deadline in (7.0, None, 5.0, 4.0, 6.0):
+        rig.core.deadline = deadline
+        rig.driver.feed(ev.BodySent(exchange.number, 0))
+    assert rig.shell.armed == [5.0, 4.0]
+    rig.driver.feed(ev.Woke())
+    assert rig.shell.armed == [5.0, 4.0, 6.0]
 
 
 def test_effects_for_a_client_reach_its_exchange_in_order(rig: Rig) -> None:
@@ -131,6 +142,14 @@ def test_a_client_is_said_to_be_closed_unless_the_core_is_done_with_it(rig: Rig)
     for exchange in (leaving, served, leaving):
         rig.driver.left(exchange)
     assert rig.heard(ev.ClientClosed) == [ev.ClientClosed(leaving.number)]
+
+
+def test_a_request_that_is_made_again_bears_the_login_it_is_made_with(rig: Rig) -> None:
+    for token in ("one", "two", "one"):
+        rig.effects(fx.Fetch(7, evolve(REQUEST, authorization=ev.Secret(token)), None))
+        transfer = rig.shell.fetches.pop()
+        assert dict(transfer.sent.headers)[b"Authorization"] == f"Bearer {token}".encode()
+        transfer.fail(Cause.CUT)
 
 
 def test_a_fetch_that_waits_for_its_login_can_be_cancelled(rig: Rig) -> None:

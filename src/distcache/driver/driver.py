@@ -109,9 +109,11 @@ class Driver:
             self._events.append(event)
             return
         self._feeding = True
+        woke = False
         try:
             while True:
                 self._event = event
+                woke |= isinstance(event, Woke)
                 for effect in self._handle(event):
                     self._interpret(effect)
                 if not self._events:
@@ -121,8 +123,9 @@ class Driver:
             self._feeding = False
         if self._keeper.behind:
             self._keeper.write_journal()
-        deadline = self._core.next_deadline()
-        if deadline != self._armed:
+        deadline, armed = self._core.next_deadline(), self._armed
+        # It moves back with nearly every answer: to wake in vain at times is less than to follow.
+        if (woke and deadline != armed) or _before(deadline, armed):
             self._armed = deadline
             self._shell.arm(deadline)
 
@@ -280,6 +283,10 @@ class Driver:
                 self.deletions += 1
                 self.deleted_bytes += self._sizes.pop(record.digest, 0)
                 self._blobs.drop(record.digest)
+
+
+def _before(deadline: Time | None, armed: Time | None) -> bool:
+    return deadline is not None and (armed is None or deadline < armed)
 
 
 _LEVELS = {

@@ -11,14 +11,15 @@ from functools import partial
 from attrs import evolve
 
 from .. import log, settings
-from ..core.effects import AcquireToken, Fetch, UpstreamRequest
+from ..core.effects import AcquireToken, Fetch, Forwarded, UpstreamRequest
 from ..core.events import Cause, Event, FetchFailed, PullRequested, TokenRefused
 from ..core.oci import Repository
 from ..credentials import Ask, Failed, IdentityToken, Known
 from ..store import Store
 from ..wire import challenge, upstream
-from ..wire.memo import Memo
+from ..wire.memo import Memo, common
 from ..wire.outgoing import Credentials, HttpRequest
+from ..wire.sites import UpstreamSite
 from .asking import FIELD, Askers, new_id
 from .clock import Clock
 from .exchange import Exchange
@@ -29,6 +30,9 @@ from .transfers import TokenCall, Transfer
 
 CHAINS = 1024
 """Repositories for which it is remembered through which other caches they were asked for."""
+
+REQUESTS = 512
+"""Requests that are remembered as they were made; a tag's check is the same each time."""
 
 
 class Fetches:
@@ -60,6 +64,7 @@ class Fetches:
         self._transfers: dict[int, Transfer] = {}
         self._asking: set[int] = set()
         self._chains: Memo[Repository, str] = Memo(CHAINS)
+        self._requests: Memo[_Asked, HttpRequest] = Memo(REQUESTS)
         self._askers = Askers()
 
     def came_by(self, repository: Repository, via: str) -> None:
@@ -123,7 +128,7 @@ class Fetches:
         key = asked.repository.upstream
         try:
             site = self.upstreams.place(key, asked.mirror)
-            sent = self._signed(upstream.request(site, asked, login), asked, asker)
+            sent = self._signed(self._request(site, asked, login), asked, asker)
             span, sent = self._traced(sent, asked, asker)
         except Exception as error:
             # A request that must not be sent, above all one that would show a secret.
@@ -147,6 +152,19 @@ class Fetches:
         )
         self._transfers[effect.fetch] = transfer
         self._shell.start_fetch(transfer)
+
+    def _request(
+        self, site: UpstreamSite, asked: UpstreamRequest, login: Credentials | None
+    ) -> HttpRequest:
+        key = (site, asked, login)
+        sent = self._requests.get(key)
+        if sent is None:
+            sent = upstream.request(site, asked, login)
+            # A client's own login is not held on to.
+            known = not isinstance(asked.authorization, Forwarded)
+            if known and common(sent.url.target.encode(), sent.headers):
+                self._requests.put(key, sent)
+        return sent
 
     def _transferred(self, transfer: Transfer) -> None:
         del self._transfers[transfer.fetch]
@@ -190,6 +208,9 @@ class Fetches:
         timeouts = self.upstreams.patience(effect.upstream, effect.mirror)
         call = TokenCall(effect.request, site, sent, timeouts, self._feed, self._clock.now)
         self._shell.start_token(call)
+
+
+_Asked = tuple[UpstreamSite, UpstreamRequest, Credentials | None]
 
 
 def _note_failed(key: str, said: Failed) -> None:
