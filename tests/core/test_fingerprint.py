@@ -533,10 +533,12 @@ def test_a_record_s_shape_says_all_else_and_where_they_are(one: Kept, other: Kep
 
 def test_the_numbers_of_a_record_are_those_of_all_that_it_holds() -> None:
     spool = Spool(4, Medium.FILE)
-    _, times, numbers, exchanges = parts(Kept(1.5, 2.5, (1, 2), 3, 7, (8, 9), on=spool))
+    _, times, numbers, exchanges, any_ = parts(Kept(1.5, 2.5, (1, 2), 3, 7, (8, 9), on=spool))
     assert times == (("until", 1.5), ("at", 2.5))
     assert numbers == (1, 2, 3, 4)
     assert exchanges == (7, 8, 9)
+    assert any_
+    assert not parts(Kept())[-1]
 
 
 def test_no_more_records_are_remembered_than_there_may_be(

@@ -75,7 +75,7 @@ def _times(world: World) -> Hashable:
         or world.absolute
     ):
         return None
-    words: list[Hashable] = sorted([(d, round(now - at, 3)) for d, at in world.words.items()])
+    words: list[Hashable] = [*sorted((d, round(now - at, 3)) for d, at in world.words.items())]
     if world.agreed:
         agreed = [(r.authority or "", round(now - at, 3)) for r, at in world.agreed.items()]
         words += ("agreed", *sorted(agreed))
