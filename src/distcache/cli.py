@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__, log
+from .commands.failing import Failed, Trouble, fail, tell, wants_json
 from .commands.options import JsonOption
 from .settings import Level, Settings, SettingsError, load
 from .store.errors import StoreError
@@ -34,8 +35,30 @@ LATER = {
 """Module and function of the commands that are loaded when somebody wants them: together they
 take as long to load as the server."""
 
+_WORDS = "distcache.words"
+_Usage: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for a command line that is wrong; it has no public name of its own."""
+
 
 class Commands(TyperGroup):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[_WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Here all failures of all commands are told."""
+        as_json = wants_json(ctx.meta[_WORDS])
+        failed: Failed | SettingsError
+        try:
+            return super().invoke(ctx)
+        except (Failed, SettingsError) as error:
+            failed = error
+        except _Usage as error:
+            if not as_json:
+                raise
+            failed = _misused(error)
+        raise typer.Exit(tell(failed, as_json=as_json))
+
     def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *LATER]
 
@@ -83,7 +106,7 @@ def serve(
 
     Without CONFIG: $DISTCACHE_CONFIG, or else Docker Hub's cache on 127.0.0.1:5000."""
     path = _path(config, option)
-    settings = _load(path)
+    settings = load(path, os.environ)
     log.configure(settings.log)
     for warning in settings.warnings:
         log.note(Level.WARN, warning.message, {"key": warning.path})
@@ -93,7 +116,7 @@ def serve(
 @app.command()
 def check(config: Argument = None, option: Option = None, as_json: JsonOption = False) -> None:
     """Read a configuration and say what it means, or everything that is wrong with it."""
-    settings = _load(_path(config, option))
+    settings = load(_path(config, option), os.environ)
     if as_json:
         print(json.dumps(_facts(settings), indent=2))
         return
@@ -122,17 +145,9 @@ def _common(
 
 def _path(argument: Path | None, option: Path | None) -> Path | None:
     if argument and option and argument != option:
-        _fail("give the configuration once", 2)
+        fail("give the configuration once", 2)
     variable = os.environ.get(VARIABLE)
     return argument or option or (Path(variable) if variable else None)
-
-
-def _load(path: Path | None) -> Settings:
-    try:
-        return load(path, os.environ)
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
 
 
 def _run(path: Path | None, runtime: Runtime) -> int:
@@ -201,6 +216,7 @@ def _summary(settings: Settings) -> None:
     Console(highlight=False, markup=False, soft_wrap=True).print(facts)
 
 
-def _fail(message: str, status: int) -> None:
-    print(f"distcache: {message}", file=sys.stderr)
-    raise typer.Exit(status)
+def _misused(error: Any) -> Failed:
+    path = None if error.ctx is None else error.ctx.command_path
+    hint = None if path is None else f"{path} --help tells how"
+    return Failed([Trouble(error.format_message(), path, hint)], 2)

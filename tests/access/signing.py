@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,11 @@ def certify(
     by: Signer | None = None,
     *,
     authority: bool = False,
+    address: str | None = None,
     begins: float = NOON - 3600,
     ends: float = NOON + 3600,
 ) -> Signer:
-    """Signed by `by`, or by itself."""
+    """Signed by `by`, or by itself; of a server at `address`, an IP address."""
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     builder = (
         x509.CertificateBuilder()
@@ -86,6 +88,9 @@ def certify(
     )
     if authority:
         builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
+    if address is not None:
+        names = [x509.IPAddress(ip_address(address))]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     signing = by.key if by else own
     plain = isinstance(signing, ed25519.Ed25519PrivateKey)
     certificate = builder.sign(signing, None if plain else hashes.SHA256())

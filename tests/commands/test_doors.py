@@ -10,6 +10,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from distcache.testing.runtimes import RuntimeName
 from tests.access import signing
 from tests.access.signing import key, lasting, write
 from tests.commands.shop import Shop
@@ -70,13 +71,17 @@ def certificate(shop: Shop) -> Shown:
 
 
 DOORS = pytest.mark.parametrize("door", [password, token, certificate])
+RUNTIMES = pytest.mark.parametrize("runtime", ["trio", "asyncio"])
 
 
+@RUNTIMES
 @DOORS
-def test_every_command_works_behind_every_door(shop: Shop, door: Callable[[Shop], Shown]) -> None:
+def test_every_command_works_behind_every_door(
+    shop: Shop, door: Callable[[Shop], Shown], runtime: RuntimeName
+) -> None:
     words, environment = door(shop)
     shop.configure()
-    with shop.running():
+    with shop.running(runtime):
         said = {name: shop.run(name, *line, "--json") for name, line in COMMANDS.items()}
         assert {name: done.exit_code for name, done in said.items()} == dict.fromkeys(COMMANDS, 0)
         assert all(isinstance(json.loads(done.stdout), dict) for done in said.values())
@@ -87,17 +92,19 @@ def test_every_command_works_behind_every_door(shop: Shop, door: Callable[[Shop]
     assert shop.run("import", shop.directory / "registry").exit_code == 0
 
 
+@RUNTIMES
 @DOORS
 def test_a_server_without_a_debug_listener_is_looked_after_at_its_door(
-    shop: Shop, door: Callable[[Shop], Shown]
+    shop: Shop, door: Callable[[Shop], Shown], runtime: RuntimeName
 ) -> None:
     words, environment = door(shop)
     shop.configure(debug=False)
-    with shop.running():
+    with shop.running(runtime):
         assert shop.run("healthcheck", *words).exit_code == 0
         assert shop.run("warm", "old:1", *words, **environment).exit_code == 0
 
 
+@RUNTIMES
 class TestCertificate:
     """What is shown where the cache wants a certificate, and there is no other listener."""
 
@@ -109,29 +116,33 @@ class TestCertificate:
 
     @pytest.mark.parametrize("command", [["healthcheck"], ["warm", "old:1"]])
     def test_without_one_it_is_said_what_to_do(
-        self, shop: Shop, shown: list[str | Path], command: list[str]
+        self, shop: Shop, runtime: RuntimeName, shown: list[str | Path], command: list[str]
     ) -> None:
-        with shop.running():
+        with shop.running(runtime):
             done = shop.run(*command)
             assert (done.exit_code, done.stdout) == (2, "")
             assert done.stderr == (
-                "distcache: the cache wants a certificate (http.tls.clientcas): "
+                "distcache: $.http.tls.clientcas: the cache wants a certificate; "
                 "give --cert and --key\n"
             )
             assert shop.run(*command, *shown).exit_code == 0
 
-    def test_one_that_may_be_left_out_is(self, shop: Shop, shown: list[str | Path]) -> None:
+    def test_one_that_may_be_left_out_is(
+        self, shop: Shop, runtime: RuntimeName, shown: list[str | Path]
+    ) -> None:
         tls = shop.http["tls"]
         assert isinstance(tls, dict)
         tls["clientauth"] = "verify-client-cert-if-given"
         shop.configure(debug=False)
-        with shop.running():
+        with shop.running(runtime):
             assert shop.run("healthcheck").exit_code == 0
             assert shop.run("healthcheck", *shown).exit_code == 0
 
-    def test_a_stranger_s_is_refused(self, shop: Shop, shown: list[str | Path]) -> None:
+    def test_a_stranger_s_is_refused(
+        self, shop: Shop, runtime: RuntimeName, shown: list[str | Path]
+    ) -> None:
         stranger = write(shop.directory / "eve.pem", lasting("eve", key("ES256", 3)))
-        with shop.running():
+        with shop.running(runtime):
             done = shop.run("healthcheck", "--cert", stranger, "--json")
             assert done.exit_code == 1
             told = json.loads(done.stdout)
@@ -139,17 +150,19 @@ class TestCertificate:
             assert told["reason"]
             assert shop.run("warm", "old:1", "--cert", stranger).exit_code == 1
 
-    def test_the_key_may_be_in_a_file_of_its_own(self, shop: Shop, shown: list[str | Path]) -> None:
+    def test_the_key_may_be_in_a_file_of_its_own(
+        self, shop: Shop, runtime: RuntimeName, shown: list[str | Path]
+    ) -> None:
         pem = Path(shown[1]).read_text()
         end = pem.index("-----BEGIN CERTIFICATE")
         cert, its_key = shop.directory / "alice.crt", shop.directory / "alice.key"
         its_key.write_text(pem[:end])
         cert.write_text(pem[end:])
-        with shop.running():
+        with shop.running(runtime):
             assert shop.run("healthcheck", "--cert", cert, "--key", its_key).exit_code == 0
         wrong: list[tuple[list[str | Path], str]] = [
-            (["--cert", cert], "no certificate with its key in PEM @ --cert"),
-            (["--key", its_key], "--key is of no use without --cert"),
+            (["--cert", cert], "--cert: no certificate with its key in PEM"),
+            (["--key", its_key], "--key: of no use without --cert"),
             (["--cert", cert, "--key", shop.directory / "own.pem"], "is not the key"),
             (["--cert", shop.directory / "none.pem"], "No such file"),
         ]
@@ -159,9 +172,10 @@ class TestCertificate:
             assert message in done.stderr
 
 
-def test_health_as_json(shop: Shop) -> None:
+@RUNTIMES
+def test_health_as_json(shop: Shop, runtime: RuntimeName) -> None:
     url = f"http://{shop.debug}/readyz"
-    with shop.running():
+    with shop.running(runtime):
         assert shop.ask("healthcheck") == {"url": url, "well": True, "status": 200, "reason": None}
         (shop.store / ".ready").mkdir()
         done = shop.run("healthcheck", "--json")

@@ -30,7 +30,7 @@ def test_verify_finds_nothing_where_all_is_well(anyhow: Shop) -> None:
     said = anyhow.ask("verify")
     held = anyhow.ask("du")
     assert (said["checked"], said["bytes"]) == (held["stored_blobs"], held["stored_bytes"])
-    assert (said["wrong"], said["dropped"]) == ([], False)
+    assert (said["wrong"], said["dropped"]) == ([], [])
     done = anyhow.run("verify")
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.endswith("; 0 wrong\n")
@@ -51,6 +51,24 @@ def test_verify_drops_what_rotted_and_it_is_fetched_again(shop: Shop) -> None:
         shop.settle()
         assert shop.blob(LAYER).read_bytes() == OLD
         assert shop.ask("verify")["wrong"] == []
+
+
+def test_verify_says_which_wrong_file_stays_as_the_server_does_not_know_it(anyhow: Shop) -> None:
+    """A server learns at its start what its directory holds."""
+    strange = Item(b"strange", "").digest
+    anyhow.blob(strange).write_bytes(b"something else")
+    spoil(anyhow, LAYER)
+    done = anyhow.run("verify")
+    assert done.exit_code == 1
+    served = anyhow.blob(strange).exists()
+    fate = "stays: the server does not know it; stop it and verify again" if served else "dropped"
+    assert f"wrong: {LAYER}, dropped\n" in done.stdout
+    assert f"wrong: {strange}, {fate}\n" in done.stdout
+    again = anyhow.run("verify", "--json")
+    wrong = [strange] if served else []
+    assert again.exit_code == len(wrong)
+    told = json.loads(again.stdout)
+    assert (told["wrong"], told["dropped"]) == (wrong, [])
 
 
 def test_verify_mends_a_store_without_a_server(shop: Shop) -> None:

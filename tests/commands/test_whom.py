@@ -51,7 +51,7 @@ def test_a_server_that_has_gone_or_has_another_port(shop: Shop, words: tuple[str
         before = contents(shop.store)
         done = shop.run(*words)
         assert (done.exit_code, done.stdout) == (1, "")
-        assert f"http://{shop.debug}/api/v1/ cannot be asked: " in done.stderr
+        assert f"http://{shop.debug}/api/v1/: the debug listener cannot be asked: " in done.stderr
         assert contents(shop.store) == before
 
 

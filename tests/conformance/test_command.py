@@ -7,20 +7,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
-from distcache.conformance.command import conformance
+from distcache.cli import app
 from tests.conformance.targets import CHECKS, stocked
 from tests.conformance.toys import Toy, becomes, is_ping, when
 from tests.support.processes import free_port
 
-APP = typer.Typer()
-APP.command()(conformance)
-
 
 def invoke(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(APP, [str(one) for one in arguments])
+    return CliRunner().invoke(app, ["conformance", *map(str, arguments)])
 
 
 def chosen(*ids: str) -> list[str]:

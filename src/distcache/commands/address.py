@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from ..configuration.tls import check_pair
+from ..configuration.tls import check_authorities, check_pair, trusting
 from ..configuration.tree import Problem
 from ..settings import Settings
-from .common import fail
+from .failing import Failed, Trouble, fail
 
 CertOption = Annotated[
     Path | None,
@@ -18,6 +18,10 @@ CertOption = Annotated[
 ]
 KeyOption = Annotated[
     Path | None, typer.Option("--key", help="Its key, where that is in a file of its own.")
+]
+CacertOption = Annotated[
+    Path | None,
+    typer.Option("--cacert", help="Who signed the certificate of --url, if unknown here (PEM)."),
 ]
 
 _ANYWHERE = {None: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -44,47 +48,75 @@ def given(url: str) -> str:
         parts = urlsplit(whole)
         port = parts.port
     except ValueError as error:
-        fail(f"{url}: {error}", 2)
+        fail(str(error), 2, where=url)
     plain = whole.isascii() and whole.isprintable() and " " not in whole
     if parts.scheme not in ("http", "https") or not parts.hostname or not plain or port == 0:
         fail(f"not a URL like http://127.0.0.1:5000: {url!r}", 2)
     return whole.rstrip("/")
 
 
-def secured(
-    settings: Settings, url: str | None, cert: Path | None, key: Path | None
-) -> ssl.SSLContext | None:
-    """How to speak TLS with the cache at `url`, or, None, at the configuration's own listener. What
-    cannot be done ends the command. None: as this system does, with nothing to show. OSError: the
-    server's own certificate cannot be read."""
+def reached(
+    settings: Settings,
+    url: str | None,
+    *,
+    cert: Path | None,
+    key: Path | None,
+    cacert: Path | None,
+) -> tuple[str, ssl.SSLContext | None]:
+    """The address of the cache, at `url` or, None, at the configuration's own listener, and how to
+    speak TLS with it. What cannot be done ends the command. OSError: the server's own certificate
+    cannot be read."""
+    base = address(settings) if url is None else given(url)
+    if base.startswith("http:"):
+        unwanted(base, cert=cert, key=key, cacert=cacert)
+        return base, None
     if key is not None and cert is None:
-        fail("--key is of no use without --cert", 2)
+        fail("of no use without --cert", 2, where="--key")
+    if url is None and cacert is not None:
+        what = "of no use without --url: the configuration's own certificate is trusted"
+        fail(what, 2, where="--cacert")
     tls = settings.tls if url is None else None
     if cert is None and tls is not None and tls.client_cas and tls.demanded:
-        fail("the cache wants a certificate (http.tls.clientcas): give --cert and --key", 2)
-    own = _trust(settings) if url is None else None
-    return own if cert is None else _showing(own, cert, key)
+        what, where = "the cache wants a certificate", "$.http.tls.clientcas"
+        fail(what, 2, where=where, hint="give --cert and --key")
+    context = _trust(settings) if url is None else _trusting(cacert)
+    if cert is not None:
+        _show(context, cert, key)
+    return base, context
 
 
-def _showing(own: ssl.SSLContext | None, cert: Path, key: Path | None) -> ssl.SSLContext:
+def unwanted(base: str, **options: Path | None) -> None:
+    """What would have no effect on what is spoken there, plain HTTP, is not passed over."""
+    for name, value in options.items():
+        if value is not None:
+            what = f"of no use: {base} is plain HTTP"
+            fail(what, 2, where=f"--{name}", hint="is it https:// that you mean?")
+
+
+def _trusting(cacert: Path | None) -> ssl.SSLContext:
+    problems: list[Problem] = []
+    if cacert is not None:
+        check_authorities(str(cacert), "--cacert", problems)
+    _wrong(problems)
+    return trusting(cacert)
+
+
+def _show(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
     problems: list[Problem] = []
     check_pair(str(cert), None if key is None else str(key), "--cert", "--key", problems)
+    _wrong(problems)
+    context.load_cert_chain(cert, key)
+
+
+def _wrong(problems: list[Problem]) -> None:
     if problems:
-        fail("\n".join(map(str, problems)), 2)
-    if own is None:
-        # Not at the top: it brings event loops, which other commands need not load.
-        import httpcore
-
-        own = httpcore.default_ssl_context()
-    own.load_cert_chain(cert, key)
-    return own
+        raise Failed([Trouble(one.message, one.path) for one in problems], 2)
 
 
-def _trust(settings: Settings) -> ssl.SSLContext | None:
+def _trust(settings: Settings) -> ssl.SSLContext:
     """For the configuration's own listener: the certificate that it shows and no other, whatever
-    name is in it. None: it speaks plain HTTP. OSError: the file cannot be read."""
-    if settings.tls is None:
-        return None
+    name is in it. OSError: the file cannot be read."""
+    assert settings.tls is not None
     context = ssl.create_default_context(cafile=settings.tls.certificate)
     context.check_hostname = False
     # The certificate may be signed by somebody who is not in the file.

@@ -30,8 +30,9 @@ def forget(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Have the next pull of REF ask upstream. A digest's content is deleted. Exit status 1 when
-    nothing is known of REF."""
+    """Have the next pull of REF ask upstream.
+
+    A digest's content is deleted. Exit status 1 when nothing is known of REF."""
     with line(config) as cache:
         tree = cache.order("forget", ref=ref)
     show(tree, as_json, lambda console: console.print(f"{ref} is forgotten", markup=False))

@@ -7,12 +7,11 @@ configuration.
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,9 +19,10 @@ from rich.filesize import decimal
 from rich.progress import Progress, ProgressColumn
 
 from ..admin.api import Wrong
-from ..settings import Settings, SettingsError, load
+from ..settings import Settings, load
 from ..store import StoreError
-from .connection import CannotAsk, Line, connected
+from .connection import Line, connected
+from .failing import fail as fail
 from .options import JsonOption as JsonOption
 
 VARIABLE = "DISTCACHE_CONFIG"
@@ -37,11 +37,7 @@ UNBOUNDED = 10_000
 def settings_of(config: Path | None) -> Settings:
     """Of the file, or of $DISTCACHE_CONFIG, or the defaults; a wrong one ends the command."""
     variable = os.environ.get(VARIABLE)
-    try:
-        return load(config or (Path(variable) if variable else None), os.environ)
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+    return load(config or (Path(variable) if variable else None), os.environ)
 
 
 @contextmanager
@@ -58,8 +54,10 @@ def told() -> Iterator[None]:
         yield
     except Wrong as wrong:
         fail(str(wrong), 2 if wrong.status == 400 else 1)
-    except (CannotAsk, StoreError, OSError) as error:
+    except StoreError as error:
         fail(str(error), 1)
+    except OSError as error:
+        fail(error.strerror or str(error), 1, where=error.filename)
 
 
 @contextmanager
@@ -70,11 +68,6 @@ def interruptible() -> Iterator[None]:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
-
-
-def fail(message: str, status: int) -> NoReturn:
-    print(f"distcache: {message}", file=sys.stderr)
-    raise typer.Exit(status)
 
 
 def show(tree: Any, as_json: bool, draw: Callable[[Console], None]) -> None:

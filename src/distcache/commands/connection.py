@@ -12,13 +12,17 @@ from ..admin.names import Names
 from ..operations.at_rest import open_at_rest
 from ..settings import Settings
 from ..store import StoreLocked
+from .failing import Failed, Trouble
 
 TIMEOUT = 30.0
 """Seconds for an answer of the server."""
 
 
-class CannotAsk(Exception):
-    """A sentence for the operator."""
+class CannotAsk(Failed):
+    """Neither the server nor the store can be spoken to."""
+
+    def __init__(self, what: str, where: object, hint: str | None = None) -> None:
+        super().__init__([Trouble(what, str(where), hint)], 1)
 
 
 class Line:
@@ -42,23 +46,27 @@ class Line:
         return self._order(name, said)
 
 
+def need_store(settings: Settings) -> None:
+    """Raises CannotAsk where no server has been yet."""
+    if not settings.root.is_dir():
+        raise CannotAsk("there is no store", settings.root, "a server makes it when it starts")
+
+
 @contextmanager
 def connected(settings: Settings) -> Iterator[Line]:
     """The server is found by its lock on the store. Raises CannotAsk, StoreError."""
     names = Names(settings.sites, settings.default)
     core = settings.core
     limits = Limits(core.max_size, core.ttl, core.evict)
-    if not settings.root.is_dir():
-        raise CannotAsk(f"there is no store at {settings.root}")
+    need_store(settings)
     try:
         with open_at_rest(core, settings.root) as cache:
             api = Api(cache, names, limits)
             yield Line(api.ask, api.order, running=False)
     except StoreLocked:
         if settings.debug is None:
-            raise CannotAsk(
-                "a server runs on this store; give it http.debug.addr, so that it can be asked"
-            ) from None
+            what, hint = "a server runs on this store", "give it http.debug.addr to be asked at"
+            raise CannotAsk(what, settings.root, hint) from None
         yield _remote(settings)
 
 
@@ -80,19 +88,15 @@ def _remote(settings: Settings) -> Line:
             answer = httpcore.request(method, url, headers=headers, extensions={"timeout": limits})
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
             why = str(error) or type(error).__name__
-            raise CannotAsk(
-                f"the server's debug listener at {base} cannot be asked: {why}"
-            ) from None
+            hint = "is http.debug.addr that of the server that runs?"
+            raise CannotAsk(f"the debug listener cannot be asked: {why}", base, hint) from None
         tree = _object(answer.content)
         if answer.status == 401:
-            where = settings.root / key.NAME
-            raise CannotAsk(
-                f"orders need the key in {where}, which only the server's user can read"
-            )
+            what = "orders need this key, which only the server's user can read"
+            raise CannotAsk(what, settings.root / key.NAME)
         if tree is None or (answer.status != 200 and "error" not in tree):
-            raise CannotAsk(
-                f"{base} does not answer as this cache's debug listener: {answer.status}"
-            )
+            what = f"{answer.status}: this is not the answer of a cache's debug listener"
+            raise CannotAsk(what, base, "is http.debug.addr that of the server that runs?")
         if answer.status != 200:
             raise Wrong(answer.status, str(tree["error"]))
         return tree

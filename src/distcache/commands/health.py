@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .address import CertOption, KeyOption, address, given, secured
+from .address import CacertOption, CertOption, KeyOption, reached, unwanted
 from .common import ConfigOption, JsonOption, fail, settings_of, told
 
 PATIENCE = 5.0
@@ -21,6 +21,7 @@ def healthcheck(
     ] = None,
     cert: CertOption = None,
     key: KeyOption = None,
+    cacert: CacertOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -32,17 +33,18 @@ def healthcheck(
     tls = None
     if url is None and settings.debug is not None:
         target = f"http://{settings.debug.authority}/readyz"
+        unwanted(target, cert=cert, key=key, cacert=cacert)
     else:
-        target = f"{address(settings) if url is None else given(url)}/v2/"
         with told():
-            tls = secured(settings, url, cert, key)
+            base, tls = reached(settings, url, cert=cert, key=key, cacert=cacert)
+        target = f"{base}/v2/"
     status, reason = _asked(target, tls)
     if as_json:
         tree = {"url": target, "well": reason is None, "status": status, "reason": reason}
         print(json.dumps(tree, indent=2))
         raise typer.Exit(0 if reason is None else 1)
     if reason is not None:
-        fail(f"{target}: {reason}", 1)
+        fail(reason, 1, where=target)
 
 
 def _asked(target: str, tls: ssl.SSLContext | None) -> tuple[int | None, str | None]:

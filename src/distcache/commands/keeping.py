@@ -12,10 +12,11 @@ from ..admin.api import Wrong
 from ..core.oci import Digest
 from ..operations.importing import Imported, NotARegistry, import_registry
 from ..settings import Settings
-from ..store import StoreError, StoreLocked, open_store
+from ..store import StoreLocked, open_store
 from ..store.verifying import stored_digests, verify_file
 from .common import ConfigOption, JsonOption, fail, progress, settings_of, show, size, told
-from .connection import CannotAsk, Line, connected
+from .connection import Line, connected, need_store
+from .failing import Failed
 
 
 def verify(
@@ -27,18 +28,20 @@ def verify(
 ) -> None:
     """Read everything that is stored and drop what is not what its name says.
 
-    Works while the server runs. Exit status 1 when something was wrong."""
+    Works while the server runs; what that does not know stays. Exit status 1 when something was
+    wrong."""
     settings = settings_of(config)
     wrong: list[Digest] = []
     with told():
+        need_store(settings)
         found = stored_digests(settings.root)
         with _bar() as bar:
             task = bar.add_task("verifying", total=sum(found.values()))
             for digest in found:
                 if not verify_file(settings.root, digest, lambda n: bar.advance(task, n)):
                     wrong.append(digest)
-    trouble = _drop(settings, wrong) if wrong and not dry_run else None
-    dropped = bool(wrong) and not dry_run and trouble is None
+    dropped: list[Digest] = []
+    trouble = _drop(settings, wrong, dropped) if wrong and not dry_run else None
     tree = {
         "checked": len(found),
         "bytes": sum(found.values()),
@@ -46,36 +49,47 @@ def verify(
         "dropped": dropped,
     }
 
+    tried = not dry_run and trouble is None
+
     def draw(console: object) -> None:
         for name in wrong:
-            print(f"wrong: {name}" + (", dropped" if dropped else ""))
+            print(f"wrong: {name}{_fate(name in dropped, tried)}")
         print(f"{len(found)} blobs, {size(sum(found.values()))} read; {len(wrong)} wrong")
 
     show(tree, as_json, draw)
     if trouble is not None:
-        fail(trouble, 1)
+        raise trouble
     if wrong:
         raise typer.Exit(1)
 
 
-def _drop(settings: Settings, wrong: Sequence[Digest]) -> str | None:
-    """Why it could not be done, if so."""
+def _drop(settings: Settings, wrong: Sequence[Digest], dropped: list[Digest]) -> Failed | None:
+    """Fills `dropped`. Why no more could be done, if so."""
     try:
-        with connected(settings) as cache:
+        with told(), connected(settings) as cache:
             for digest in wrong:
-                _forget(cache, digest)
-    except (CannotAsk, StoreError, OSError, Wrong) as error:
-        return str(error)
+                if _forget(cache, digest) or verify_file(settings.root, digest, lambda _: None):
+                    dropped.append(digest)
+    except Failed as failed:
+        return failed
     return None
 
 
-def _forget(cache: Line, digest: Digest) -> None:
-    """That it went by itself meanwhile is as good."""
+def _forget(cache: Line, digest: Digest) -> bool:
+    """False: it is not known, and so not served, either."""
     try:
         cache.order("forget", ref=digest)
     except Wrong as wrong:
         if wrong.status != HTTPStatus.NOT_FOUND:
             raise
+        return False
+    return True
+
+
+def _fate(dropped: bool, tried: bool) -> str:
+    if dropped:
+        return ", dropped"
+    return ", stays: the server does not know it; stop it and verify again" if tried else ""
 
 
 def import_(

@@ -48,7 +48,7 @@ def why(ref: Reference, config: ConfigOption = None, as_json: JsonOption = False
         facts = Table.grid(padding=(0, 2))
         for name, value in (
             ("state", tree["state"]),
-            ("resolves to", tree["digest"] or "-"),
+            ("resolves to", tree["digest"]),
             ("last checked", when(tree["checked"])),
             ("fresh until", when(tree["fresh_until"])),
             ("usable while upstream fails until", when(tree["stale_until"])),
@@ -57,9 +57,11 @@ def why(ref: Reference, config: ConfigOption = None, as_json: JsonOption = False
             ("held", _held(tree)),
             ("last used", when(tree["used"])),
             ("pinned", "yes" if tree["pinned"] else "no"),
-            ("may be served as", ", ".join(tree["granted"]) or "-"),
+            ("may be served as", ", ".join(tree["granted"])),
         ):
-            facts.add_row(name, value)
+            # What is not known would be a page of dashes.
+            if value and value != "-":
+                facts.add_row(name, value)
         if tree["filling"] is not None:
             have, whole = tree["filling"]
             facts.add_row("being fetched", f"{size(have)} of {size(whole)}")

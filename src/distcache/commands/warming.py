@@ -22,7 +22,7 @@ from ..core.oci import TagRef
 from ..operations.warming import Limited, Platform, Step, Warmer, WarmingFailed
 from ..settings import Settings
 from ..store import StoreError
-from .address import CertOption, KeyOption, address, given, secured
+from .address import CacertOption, CertOption, KeyOption, reached
 from .common import (
     ConfigOption,
     JsonOption,
@@ -60,22 +60,24 @@ def warm(
     ] = None,
     cert: CertOption = None,
     key: KeyOption = None,
+    cacert: CacertOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Pull images through the cache: the manifest or index, the wanted platforms, every blob, and
-    what refers to them. Run again, it goes on where it was. It stops where an upstream limits, and,
-    where the configuration has a debug listener, before what is left of a quota runs out. Exit
-    status 1 when one failed or was left out."""
+    """Pull images through the cache before anybody waits for them.
+
+    The manifest or index, the wanted platforms, every blob, and what refers to them. Run again, it
+    goes on where it was. It stops where an upstream limits, and, where the configuration has a
+    debug listener, before what is left of a quota runs out. Exit status 1 when one failed or was
+    left out."""
     settings = settings_of(config)
     names = Names(settings.sites, settings.default)
     wanted = [*(refs or ()), *(_lines(file) if file is not None else ())]
     if not wanted:
         fail("say which images, or give a file of them", 2)
     platforms = None if all_platforms else [_platform(text) for text in platform or [_own()]]
-    base = address(settings) if url is None else given(url)
     with told():
-        tls = secured(settings, url, cert, key)
+        base, tls = reached(settings, url, cert=cert, key=key, cacert=cacert)
     login = os.environ.get(USER)
     results = []
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
@@ -157,9 +159,9 @@ def _lines(file: Path) -> list[str]:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        fail(f"{file}: {error.strerror}", 2)
+        fail(error.strerror or str(error), 2, where=file)
     except UnicodeDecodeError:
-        fail(f"{file}: not UTF-8", 2)
+        fail("not UTF-8", 2, where=file)
     bare = (line.partition("#")[0].strip() for line in text.splitlines())
     return [line for line in bare if line]
 

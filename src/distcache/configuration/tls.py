@@ -68,6 +68,17 @@ def server(meant: document.Tls, problems: list[Problem]) -> ServerTls | None:
     )
 
 
+def trusting(authority: Path | None) -> ssl.SSLContext:
+    """For a client: whom this system trusts ($SSL_CERT_FILE, where that is set), and who is in the
+    file. OSError: it cannot be read."""
+    context = ssl.create_default_context()
+    # Python 3.13 refuses what sites' own authorities often lack (RFC 5280 4.2.1.1, 4.2.1.3).
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if authority is not None:
+        context.load_verify_locations(authority)
+    return context
+
+
 def check_pair(
     certificate: str, key: str | None, at: str, key_at: str, problems: list[Problem]
 ) -> None:

@@ -1,6 +1,7 @@
 """The suite's registry client: logs in, follows redirects, keeps a journal of every answer."""
 
 import re
+from pathlib import Path
 from urllib.parse import urljoin
 
 from attrs import define, evolve, field
@@ -25,13 +26,14 @@ _REPOSITORY = re.compile(r"/v2/(.+)/(?:manifests|blobs|tags|referrers)/[^/]+")
 
 @define(eq=False)
 class Client:
-    """`patience`: seconds without a byte. `journal`: every answer of the target itself; bodies
-    are kept where they tell of an error. A client is for one thread;
+    """`patience`: seconds without a byte. `cacert`: as for Connection. `journal`: every answer of
+    the target itself; bodies are kept where they tell of an error. A client is for one thread;
     `fork` makes one for another."""
 
     address: Address
     credentials: Credentials | None = None
     patience: float = 30.0
+    cacert: Path | None = None
     journal: list[Answer] = field(factory=list)
     _line: Connection | None = field(default=None, init=False)
     _authorizations: dict[str, str] = field(factory=dict)
@@ -44,13 +46,11 @@ class Client:
 
     def fork(self) -> "Client":
         """Another client of the same target, with the same journal and rights."""
-        return Client(
-            self.address, self.credentials, self.patience, self.journal, self._authorizations
-        )
+        return evolve(self)
 
     def connect(self) -> Connection:
         """A connection of the caller's own. Raises OSError."""
-        return Connection(self.address, self.patience)
+        return Connection(self.address, self.patience, self.cacert)
 
     def close(self) -> None:
         if self._line is not None:
@@ -91,7 +91,7 @@ class Client:
         answer = self._exchange(self.request(method, path, *fields))
         if answer.status != 401:
             return answer
-        login = authorization(answer, self.credentials, self.patience)
+        login = authorization(answer, self.credentials, self.patience, self.cacert)
         if login is None:
             return answer
         self._authorizations[_scope(path)] = login
@@ -125,7 +125,7 @@ class Client:
         target = url.partition("://")[2].partition("/")[2]
         # The host may be another one: credentials stay behind (distribution-spec 1.1, "API").
         request = Request(answer.request.method, f"/{target}", (*fields, ("Connection", "close")))
-        with Connection(address, self.patience) as connection:
+        with Connection(address, self.patience, self.cacert) as connection:
             return connection.ask(request)
 
 

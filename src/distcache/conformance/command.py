@@ -3,13 +3,15 @@
 Exit status: 0 no MUST failed; 1 one did; 2 wrong usage; 3 the target cannot be reached.
 """
 
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from ..commands.failing import fail
+from ..configuration.tls import check_authorities
+from ..configuration.tree import Problem
 from . import report
 from .checks import Check
 from .connection import Address
@@ -41,6 +43,10 @@ def conformance(
     password: Annotated[
         str | None, typer.Option(envvar="DISTCACHE_CONFORMANCE_PASSWORD", help="The same.")
     ] = None,
+    cacert: Annotated[
+        Path | None,
+        typer.Option(help="Who signed the certificate, if unknown here (PEM)."),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Run this check; may be repeated.")
     ] = None,
@@ -58,13 +64,15 @@ def conformance(
     Exit status: 0 no MUST failed; 1 one did; 2 wrong usage; 3 the target cannot be reached."""
     chosen = _checks(only or [])
     if json == junit == OUTPUT:
-        _fail("only one report can be on standard output", 2)
+        fail("only one report can be on standard output", 2)
     if (tag or digest) and not repository:
-        _fail("--tag and --digest need --repository", 2)
+        fail("--tag and --digest need --repository", 2)
     if push and not upstream:
-        _fail("--push needs --upstream", 2)
+        fail("--push needs --upstream", 2)
     if origin and (repository or upstream):
-        _fail("--origin brings content of its own: no --repository, no --upstream", 2)
+        fail("--origin brings content of its own: no --repository, no --upstream", 2)
+    if cacert is not None:
+        _check_authority(cacert, url, upstream)
     more = {"seed": seed} if seed else {}
     try:
         for one in filter(None, (url, upstream)):
@@ -80,11 +88,21 @@ def conformance(
             origin=endpoint(origin) if origin else None,
             examples=examples,
             patience=timeout,
+            cacert=cacert,
             **more,
         )
     except ValueError as error:
-        _fail(str(error), 2)
+        fail(str(error), 2)
     _check(options, chosen, json, junit)
+
+
+def _check_authority(cacert: Path, *urls: str | None) -> None:
+    if not any(url is not None and url.startswith("https:") for url in urls):
+        fail("of no use: nothing here is https://", 2, where="--cacert")
+    problems: list[Problem] = []
+    check_authorities(str(cacert), "--cacert", problems)
+    for one in problems:
+        fail(one.message, 2, where=one.path)
 
 
 def _checks(only: list[str]) -> list[Check]:
@@ -92,11 +110,11 @@ def _checks(only: list[str]) -> list[Check]:
     try:
         from .suite import checks
     except ModuleNotFoundError as error:
-        _fail(f"this needs {error.name}: pip install 'distcache-registry[conformance]'", 2)
+        fail(f"this needs {error.name}: pip install 'distcache-registry[conformance]'", 2)
     chosen = [check for check in checks() if not only or check.id in only]
     unknown = set(only) - {check.id for check in chosen}
     if unknown:
-        _fail(f"no such check: {', '.join(sorted(unknown))}", 2)
+        fail(f"no such check: {', '.join(sorted(unknown))}", 2)
     return chosen
 
 
@@ -107,9 +125,9 @@ def _check(options: Options, chosen: list[Check], json: Path | None, junit: Path
         with console.status("") as status:
             said = run(options, chosen, lambda result: status.update(result.check.id))
     except Unreachable as error:
-        _fail(str(error), 3)
+        fail(str(error), 3)
     except OSError as error:
-        _fail(f"cannot listen for --origin: {error}", 2)
+        fail(f"cannot listen for --origin: {error}", 2)
     report.show(said, console)
     for path, text in ((json, report.as_json(said)), (junit, report.as_junit(said))):
         if path == OUTPUT:
@@ -117,8 +135,3 @@ def _check(options: Options, chosen: list[Check], json: Path | None, junit: Path
         elif path is not None:
             path.write_text(text)
     raise typer.Exit(1 if said.failed else 0)
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    print(f"distcache: {message}", file=sys.stderr)
-    raise typer.Exit(status)

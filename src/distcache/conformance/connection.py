@@ -1,11 +1,12 @@
 """One connection to the target: sockets, TLS, and whole answers read from them."""
 
 import socket
-import ssl
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
+from ..configuration.tls import trusting
 from .messages import (
     HEAD_LIMIT,
     Answer,
@@ -50,10 +51,11 @@ class Address:
 
 
 class Connection:
-    """`patience`: seconds without a byte after which the target is given up. OSError from the
-    constructor: nobody listens there."""
+    """`patience`: seconds without a byte after which the target is given up. `cacert`: whom to
+    trust besides those whom this system does (PEM). OSError from the constructor: nobody listens
+    there, or nobody to be trusted."""
 
-    def __init__(self, address: Address, patience: float) -> None:
+    def __init__(self, address: Address, patience: float, cacert: Path | None = None) -> None:
         self.address = address
         self.used = False
         self.open = True
@@ -62,7 +64,7 @@ class Connection:
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._socket = (
-                ssl.create_default_context().wrap_socket(one, server_hostname=address.host)
+                trusting(cacert).wrap_socket(one, server_hostname=address.host)
                 if address.tls
                 else one
             )

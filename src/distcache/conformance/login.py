@@ -7,6 +7,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 from attrs import frozen
@@ -28,14 +29,17 @@ class Credentials:
 
 
 def authorization(
-    challenged: Answer, credentials: Credentials | None, patience: float
+    challenged: Answer,
+    credentials: Credentials | None,
+    patience: float,
+    cacert: Path | None = None,
 ) -> str | None:
     """The Authorization that `challenged`, a 401, asks for; None when there is no way to get
     one. Raises Broken and OSError for a token service that does not work."""
     for challenge in challenged.values("www-authenticate"):
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "bearer":
-            return _token(_parameters(rest), credentials, patience)
+            return _token(_parameters(rest), credentials, patience, cacert)
         if scheme.lower() == "basic" and credentials is not None:
             return credentials.basic
     return None
@@ -47,7 +51,10 @@ def _parameters(text: str) -> dict[str, str]:
 
 
 def _token(
-    parameters: Mapping[str, str], credentials: Credentials | None, patience: float
+    parameters: Mapping[str, str],
+    credentials: Credentials | None,
+    patience: float,
+    cacert: Path | None,
 ) -> str | None:
     realm = parameters.get("realm", "")
     try:
@@ -59,7 +66,7 @@ def _token(
     joined = "&".join(filter(None, (parts.query, urlencode(query, quote_via=quote))))
     fields = (("Authorization", credentials.basic),) if credentials else ()
     request = Request("GET", f"{parts.path or '/'}?{joined}", (*fields, ("Connection", "close")))
-    with Connection(address, patience) as connection:
+    with Connection(address, patience, cacert) as connection:
         answer = connection.ask(request)
     try:
         said = json.loads(answer.body)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from secrets import token_hex
 from urllib.parse import unquote, urlsplit
 
@@ -27,7 +28,8 @@ class Unreachable(Exception):
 @frozen
 class Options:
     """What to check. URLs may carry `user:password@`. `origin` is the host and port on which the
-    scripted upstream listens; `seed` makes its content the same again. `patience`: seconds."""
+    scripted upstream listens; `seed` makes its content the same again. `patience`: seconds.
+    `cacert`: whom to trust besides those whom this system does (PEM)."""
 
     url: str
     repository: str | None = None
@@ -40,6 +42,7 @@ class Options:
     seed: str = field(factory=lambda: token_hex(4))
     examples: int = 40
     patience: float = 30.0
+    cacert: Path | None = None
 
 
 def endpoint(text: str) -> tuple[str, int]:
@@ -74,7 +77,7 @@ class Report:
 def aimed(options: Options) -> Iterator[Target]:
     """The target, reached and looked through. Raises Unreachable; ValueError for a URL that is
     none; OSError when the scripted upstream cannot listen."""
-    client = client_of(options.url, options.credentials, options.patience)
+    client = client_of(options, options.url, options.credentials)
     with ExitStack() as stack:
         stack.callback(client.close)
         origin = None
@@ -84,7 +87,7 @@ def aimed(options: Options) -> Iterator[Target]:
             origin = stack.enter_context(Origin(*options.origin, library))
         upstream = None
         if options.upstream is not None:
-            upstream = client_of(options.upstream, None, options.patience)
+            upstream = client_of(options, options.upstream, None)
             stack.callback(upstream.close)
         _reach(client)
         if origin is not None:
@@ -123,13 +126,13 @@ def judge(check: Check, target: Target) -> Result:
     return Result(check, Verdict.PASS)
 
 
-def client_of(url: str, credentials: Credentials | None, patience: float) -> Client:
+def client_of(options: Options, url: str, credentials: Credentials | None) -> Client:
     """ValueError: not a URL."""
     parts = urlsplit(url)
     if parts.username is not None and credentials is None:
         credentials = Credentials(unquote(parts.username), unquote(parts.password or ""))
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return Client(Address.parse(bare), credentials, patience)
+    return Client(Address.parse(bare), credentials, options.patience, options.cacert)
 
 
 def _reach(client: Client) -> Client:
