@@ -189,7 +189,7 @@ def test_a_bug_in_the_core_aborts_the_one_exchange_it_met(
 
     rig.core.script = script
     struck = rig.pull()
-    assert list(struck.effects) == [fx.Abort(struck.number)]
+    assert list(struck.effects) == [fx.Abort(struck.number, "an error of the cache itself")]
     assert not fine.effects
     assert "a missing cell" in caplog.text
 
@@ -217,8 +217,9 @@ def test_what_will_not_be_sent_is_let_go_of(rig: Rig, how: str, tmp_path: Path) 
     exchange = rig.pull()
     rig.effects(fx.SendBody(exchange.number, FILE, Span(0, 9)), fx.DiscardSpool(FILE))
     if how == "abort":
-        rig.effects(fx.Abort(exchange.number))
-        assert list(exchange.effects) == [fx.Abort(exchange.number)]
+        abort = fx.Abort(exchange.number, "it broke off")
+        rig.effects(abort)
+        assert list(exchange.effects) == [abort]
     else:
         rig.driver.left(exchange)
     rig.shell.work()

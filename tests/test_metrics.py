@@ -87,6 +87,28 @@ def test_listings_are_no_pulls_of_the_registry_s_kinds(meter: Meter) -> None:
     assert value(meter, "distcache_requests_total", **labels) == 1
 
 
+def test_bytes_count_as_they_come_and_go_and_once() -> None:
+    """Of transfers and answers under way, which are told of once more when they have ended."""
+    under_way = evolve(NOW, sending=[(BLOB, MISS, 300)], receiving=[("docker.io", "blob", 400)])
+    state = [under_way]
+    meter = Meter(lambda: state[0])
+    meter.received("docker.io", "blob", 1000)
+    for name, labels, before in (
+        ("distcache_upstream_bytes_total", {"upstream": "docker.io", "kind": "blob"}, 1400),
+        ("registry_proxy_pulled_bytes_total", {"type": "blob"}, 1400),
+        ("registry_proxy_pushed_bytes_total", {"type": "blob"}, 300),
+        ("distcache_sent_bytes_total", {"kind": "blob", "source": "upstream"}, 300),
+    ):
+        assert value(meter, name, **labels) == before
+        assert value(meter, name, **labels) == before, "looking again changes nothing"
+    state[0] = NOW
+    meter.answered(BLOB, MISS, 200, 3000, 0.3)
+    meter.received("docker.io", "blob", 400)
+    assert value(meter, "registry_proxy_pushed_bytes_total", type="blob") == 3000
+    assert value(meter, "registry_proxy_pulled_bytes_total", type="blob") == 1400
+    assert value(meter, "distcache_saved_bytes") == 1600
+
+
 def test_stale_and_collapsed_answers_are_told(meter: Meter) -> None:
     stale = evolve(
         MISS, fwd=Fwd.STALE, fwd_status=None, stored=False, stale_if_error=True, collapsed=True

@@ -18,7 +18,7 @@ from .admin.recent import Recent
 from .admin.site import Site
 from .core.cache import Cache
 from .core.cooldown import HELD_BACK
-from .core.decision import Outcome
+from .core.decision import Decision, Outcome
 from .core.events import Event, Pruned
 from .core.oci import Content, Digest, Repository, TagRef, Time
 from .core.policy import MOVED
@@ -44,6 +44,7 @@ class Debugging:
     ) -> None:
         self._core = core
         self._driver = service.driver
+        self._under_way = service.under_way
         self._settings = settings
         self._connections = connections
         self._told = service.on_decision
@@ -132,10 +133,26 @@ class Debugging:
             quota=quota,
             moved=self._driver.noted[MOVED],
             held_back=self._driver.noted[HELD_BACK],
+            sending=self._sending(),
+            receiving=self._receiving(),
         )
 
     def _traffic(self) -> tuple[int, int, int, int]:
-        return self._pulls, self._hits, self._sent, self._received
+        sent = self._sent + sum(sent for *_, sent in self._sending())
+        received = self._received + sum(taken for *_, taken in self._receiving())
+        return self._pulls, self._hits, sent, received
+
+    def _sending(self) -> list[tuple[Pull, Decision, int]]:
+        """A look at each pull under way, when somebody looks: nothing is counted twice for it."""
+        return [
+            (line.pull, line.head.decision, line.sent)
+            for line in self._under_way
+            if line.pull is not None and line.head is not None
+        ]
+
+    def _receiving(self) -> list[tuple[str, str, int]]:
+        running = self._driver.fetches.running()
+        return [(one.upstream, one.kind, one.taken) for one in running if one.taken]
 
     # What happens
 
@@ -149,7 +166,9 @@ class Debugging:
         if not isinstance(pull.target, Catalog):
             name = self._names.write(pull.target.repository)
             self._recent.answered(name, decided.sent, hit=hit)
-        if decided.status >= 400 and not _looked_for(pull, decided.status):
+        if decided.cut:
+            self._recent.failed(self._spelt(pull), None, decided.reason)
+        elif decided.status >= 400 and not _looked_for(pull, decided.status):
             self._recent.failed(self._spelt(pull), decided.status, decided.reason)
         if self._told is not None:
             self._told(decided)

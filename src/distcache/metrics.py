@@ -5,7 +5,7 @@ prometheus-client turns them into its text only when they are asked for.
 """
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from attrs import Factory, define, frozen
@@ -27,11 +27,14 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Bounds of the histograms' buckets."""
 
+_Bytes = Counter[tuple[str, str]]
+
 
 @frozen
 class Gauges:
     """What is so right now. Sizes in bytes; `quota` by upstream: what is left
-    of upstream's limit on pulls, and the limit."""
+    of upstream's limit on pulls, and the limit. `sending`, `receiving`: what has gone out of
+    answers and come of transfers that have not ended; their bytes count as they go and come."""
 
     stored_bytes: int
     stored_blobs: int
@@ -48,6 +51,9 @@ class Gauges:
     """Times that upstream was seen to have moved a tag that is not to move."""
     held_back: int
     """Pulls that did not get what upstream has, because of the cool-down."""
+    sending: Sequence[tuple[Pull, Decision, int]] = ()
+    receiving: Sequence[tuple[str, str, int]] = ()
+    """Upstream, kind, bytes."""
 
 
 @define
@@ -97,9 +103,9 @@ class Meter(Collector):
         hit = decision.outcome is Outcome.HIT
         fwd = "hit" if hit or decision.fwd is None else decision.fwd.value
         self._requests[kind, fwd, str(status)] += 1
-        held = hit or (decision.fwd is Fwd.STALE and not decision.stored)
-        self._held[kind] += held
-        self._sent[kind, "cache" if held else "upstream"] += sent
+        source = _source(decision)
+        self._held[kind] += source == "cache"
+        self._sent[kind, source] += sent
         self._stale += decision.stale_if_error
         self._collapsed += decision.collapsed
         self._seconds["hit" if hit else "forwarded"].add(seconds)
@@ -122,12 +128,18 @@ class Meter(Collector):
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._of_registry()
-        yield from self._of_clients()
-        yield from self._of_upstreams()
-        yield from self._of_now()
+        now = self._gauges()
+        sent, received = Counter(self._sent), Counter(self._received)
+        for pull, decision, length in now.sending:
+            sent[kind_of(pull), _source(decision)] += length
+        for upstream, kind, length in now.receiving:
+            received[upstream, kind] += length
+        yield from self._of_registry(sent, received)
+        yield from self._of_clients(sent, received)
+        yield from self._of_upstreams(received)
+        yield from self._of_now(now)
 
-    def _of_registry(self) -> Iterator[Metric]:
+    def _of_registry(self, sent: _Bytes, received: _Bytes) -> Iterator[Metric]:
         """CNCF Distribution's own names, so that its dashboards go on working."""
         by_kind: dict[str, list[int]] = {"manifest": [0, 0, 0, 0], "blob": [0, 0, 0, 0]}
         for (kind, _, _), count in self._requests.items():
@@ -136,11 +148,11 @@ class Meter(Collector):
         for kind, row in by_kind.items():
             row[1] = self._held[kind]
             row[2] = row[0] - row[1]
-        for (kind, _), size in self._sent.items():
+        for (kind, _), size in sent.items():
             if kind in by_kind:
                 by_kind[kind][3] += size
         pulled: dict[str, int] = {"manifest": 0, "blob": 0}
-        for (_, kind), size in self._received.items():
+        for (_, kind), size in received.items():
             if kind in pulled:
                 pulled[kind] += size
         for name, text, at in (
@@ -155,13 +167,13 @@ class Meter(Collector):
         text = "Bytes of content received from upstream."
         yield _counter("registry_proxy_pulled_bytes", text, ("type",), values.items())
 
-    def _of_clients(self) -> Iterator[Metric]:
+    def _of_clients(self, sent: _Bytes, received: _Bytes) -> Iterator[Metric]:
         labels = ("kind", "cache", "status")
         text = "Answered pulls, by what was asked and how the answer came about (RFC 9211)."
         yield _counter("distcache_requests", text, labels, self._requests.items())
         text = "Bytes of bodies sent to clients, by where they came from."
-        yield _counter("distcache_sent_bytes", text, ("kind", "source"), self._sent.items())
-        saved = max(0, sum(self._sent.values()) - sum(self._received.values()))
+        yield _counter("distcache_sent_bytes", text, ("kind", "source"), sent.items())
+        saved = max(0, sent.total() - received.total())
         text = "Bytes sent to clients beyond what upstream sent: transfers saved."
         yield GaugeMetricFamily("distcache_saved_bytes", text, value=saved)
         text = "Answers that upstream could not confirm, given within stale_if_error."
@@ -171,23 +183,22 @@ class Meter(Collector):
         text = "Time from a request to the end of its answer."
         yield _histogram("distcache_request_seconds", text, "cache", self._seconds)
 
-    def _of_upstreams(self) -> Iterator[Metric]:
+    def _of_upstreams(self, received: _Bytes) -> Iterator[Metric]:
         text = "Requests to upstreams, by status or by the cause of failure."
         labels = ("upstream", "result")
         yield _counter("distcache_upstream_requests", text, labels, self._asked.items())
         text = "Bytes of bodies received from upstreams."
         labels = ("upstream", "kind")
-        yield _counter("distcache_upstream_bytes", text, labels, self._received.items())
+        yield _counter("distcache_upstream_bytes", text, labels, received.items())
         text = "Time from a request to upstream's head, or to its failure."
         yield _histogram("distcache_upstream_seconds", text, "upstream", self._heads)
 
-    def _of_now(self) -> Iterator[Metric]:
+    def _of_now(self, now: Gauges) -> Iterator[Metric]:
         text = "How late the event loop comes to what is due; looked at once a second."
         buckets, total = self._lag.buckets(), self._lag.total
         yield HistogramMetricFamily(
             "distcache_loop_lag_seconds", text, buckets=buckets, sum_value=total
         )
-        now = self._gauges()
         for name, text, value in (
             ("store_bytes", "Bytes of stored content.", now.stored_bytes),
             ("store_blobs", "Stored blobs and manifests.", now.stored_blobs),
@@ -229,6 +240,12 @@ def kind_of(pull: Pull) -> str:
             return "catalog"
         case Ping():
             return "ping"
+
+
+def _source(decision: Decision) -> str:
+    """The label for where an answer's bytes come from."""
+    checked = decision.fwd is Fwd.STALE and not decision.stored
+    return "cache" if decision.outcome is Outcome.HIT or checked else "upstream"
 
 
 def _counter(

@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,11 @@ from distcache.admin.names import Names
 from distcache.admin.recent import Recent
 from distcache.operations.at_rest import open_at_rest
 from distcache.settings import load
+from distcache.testing.runtimes import RuntimeName
+from tests.adapters.blocking import Client, Torn
+from tests.adapters.scripted import Gate, after, rest, scripted, until, whole
 from tests.commands.shop import Shop
+from tests.support.origin import Origin
 
 PASSWORD = "very-secret-indeed"
 PAGES = ["/", "/live", "/dashboard.css", "/dashboard.js", "/livez", "/readyz", "/debug/health"]
@@ -156,6 +161,59 @@ def test_the_page_says_what_the_api_says(site: Shop) -> None:
     assert why["digest"] in page
     assert "docker.io/library/old:1" in page
     assert '<progress id="disk"' not in page, "no limit is set"
+
+
+def figure(shop: Shop, name: str, labels: str) -> float:
+    """Of /metrics; 0 where it is not told yet."""
+    text = ask(shop, "/metrics").text
+    found = re.search(rf"^{name}{{{labels}}} (\S+)$", text, re.MULTILINE)
+    return 0.0 if found is None else float(found[1])
+
+
+@pytest.mark.parametrize("runtime", ["trio", "asyncio"])
+def test_bytes_are_told_while_they_come_and_go(tmp_path: Path, runtime: RuntimeName) -> None:
+    layer, there = bytes(4_000_000), 1_000_000
+    with scripted() as upstream:
+        shop = Shop(tmp_path, Origin(upstream.port))
+        shop.http["debug"] = {"addr": shop.debug, "prometheus": {"enabled": True}}
+        shop.configure()
+        gate = Gate()
+        script = until(layer, there, after(gate, rest(layer, there)))
+        path = upstream.blob("ml/weights", layer, script)
+        came = ("distcache_upstream_bytes_total", 'kind="blob",upstream="docker.io"')
+        went = ("distcache_sent_bytes_total", 'kind="blob",source="upstream"')
+        with shop.running(runtime), Client.to(shop.port) as client:
+            client.ask(path)
+            client.head()
+            client.take(there)
+            while figure(shop, *came) < there or figure(shop, *went) < there:
+                pass
+            assert figure(shop, *came) == figure(shop, *went) == there
+            assert ask(shop, "/live").text.count("<dd>1.0 MB</dd>") == 2
+            gate.set()
+            client.take(len(layer) - there)
+            while json.loads(ask(shop, "/api/v1/status").text)["exchanges"]:
+                pass
+            assert figure(shop, *came) == figure(shop, *went) == len(layer)
+
+
+@pytest.mark.parametrize("runtime", ["trio", "asyncio"])
+def test_an_answer_that_was_cut_off_is_shown_with_its_reason(
+    tmp_path: Path, runtime: RuntimeName
+) -> None:
+    layer = bytes(100_000)
+    other = b"x" + layer[1:]
+    with scripted() as upstream:
+        shop = Shop(tmp_path, Origin(upstream.port))
+        shop.configure()
+        path = upstream.blob("ml/weights", layer, whole(other))
+        with shop.running(runtime):
+            with Client.to(shop.port) as client, pytest.raises(Torn):
+                client.get(path)
+            while "cut off" not in (text := ask(shop, "/live").text):
+                pass
+    assert "docker.io sent content that does not match its digest" in text
+    assert "docker.io/ml/weights@sha256:" in text
 
 
 def test_a_signature_that_is_not_there_is_no_error_to_be_shown(site: Shop) -> None:

@@ -268,7 +268,7 @@ def test_a_retry_that_cannot_be_asked_for_ends_the_fill() -> None:
     s.token.refuses(403)
     s.passes(1.0)
     assert client.end == "aborted"
-    assert Abort(1) in s.effects
+    assert Abort(1, "hub denies access") in s.effects
 
 
 def test_how_upstream_greets_is_asked_and_told_whatever_it_says() -> None:

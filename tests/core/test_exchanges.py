@@ -128,7 +128,7 @@ def test_a_body_that_must_stop_short_is_cut_never_ended_politely() -> None:
     s.fetch.brings(SIZE)
     client.takes()
     s.fetch.ends(WRONG)
-    assert Abort(1) in s.effects
+    assert Abort(1, "hub sent content that does not match its digest") in s.effects
     assert Finish(1) not in s.effects
 
 

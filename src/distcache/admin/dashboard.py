@@ -191,7 +191,8 @@ class Dashboard:
 
     def _errors(self) -> str:
         rows = [
-            f'<tr><td class="n">{_ago(one.at, self._now())}</td><td class="n">{one.status}</td>'
+            f'<tr><td class="n">{_ago(one.at, self._now())}</td>'
+            f'<td class="n">{one.status or "cut off"}</td>'
             f'<td class="name">{escape(one.what)}<br><span class="dim">{escape(one.reason)}</span>'
             "</td></tr>"
             for one in list(self._recent.errors)[:TOP]

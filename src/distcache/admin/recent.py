@@ -14,11 +14,12 @@ REPOSITORIES = 1000
 
 @frozen
 class Happened:
-    """An answer that was an error: `what` was asked for, in the words of the log."""
+    """An answer that was an error: `what` was asked for, in the words of the log. `status` None:
+    it was cut off after it had begun."""
 
     at: Time
     what: str
-    status: int
+    status: int | None
     reason: str
 
 
@@ -47,7 +48,7 @@ class Recent:
         count.sent += sent
         count.hits += hit
 
-    def failed(self, what: str, status: int, reason: str) -> None:
+    def failed(self, what: str, status: int | None, reason: str) -> None:
         self.errors.appendleft(Happened(self._now(), what, status, reason))
 
     def top(self, number: int) -> list[tuple[str, Count]]:

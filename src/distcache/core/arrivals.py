@@ -22,7 +22,7 @@ from .events import (
 from .exchanges import Exchange, ExchangeState
 from .fills import Fill
 from .oci import Content, Time
-from .problems import Failure
+from .problems import Failure, problem
 from .pull import Catalog, Ping, Probing
 from .state import FillKey, Look, Owner, Relay, State
 from .values import evolve
@@ -81,10 +81,11 @@ def settle(state: State, key: FillKey, failure: Failure | None, now: Time) -> No
             exchanges.spare(state, key.content)
         return
     fill = fills.drop(state, key)
+    reason = problem(failure, fill.repository, fills.content_of(key)).message
     for number in fill.readers:
         x = state.exchanges[number]
         if x.state is not ExchangeState.WAITING:
-            exchanges.abort(state, number, now)
+            exchanges.abort(state, number, reason, now)
             continue
         x = evolve(x, on=None, turns=x.turns + 1)
         state.exchanges[number] = x
@@ -168,7 +169,7 @@ def _relay(
     first = x.credit or x.pos if started else 0
     after = held if first > x.first else None
     if after is None and first > x.first:
-        exchanges.abort(state, number, now)
+        exchanges.abort(state, number, "the store failed", now)
         return
     spool = Spool(state.number(), Medium.WINDOW, content.digest, first, after=after)
     key = Relay(number, content)
@@ -179,7 +180,8 @@ def _relay(
     state.exchanges[number] = evolve(x, on=key)
     failure = fills.begin(state, key, fill, now)
     if failure is not None and started:
-        exchanges.abort(state, number, now)
+        reason = problem(failure, broken.repository, content).message
+        exchanges.abort(state, number, reason, now)
     elif failure is not None:
         state.wake((number,), failure)
 

@@ -160,9 +160,11 @@ class Finish:
 
 @frozen
 class Abort:
-    """The answer cannot be completed: cut the connection, never end it politely."""
+    """The answer cannot be completed: cut the connection, never end it politely. `reason`: a
+    sentence for the operator, as the client cannot be told."""
 
     exchange: int
+    reason: str
 
 
 @frozen

@@ -114,7 +114,7 @@ def pump(state: State, number: int, now: Time) -> None:
         close(state, number, now)
         return
     if source is None:
-        abort(state, number, now)
+        abort(state, number, "the content was lost while it was sent", now)
         return
     upto = available if stop is None else min(available, stop)
     if upto > x.pos:
@@ -173,8 +173,8 @@ def publish(state: State, number: int, digest: Digest) -> None:
     blobs.read(state, digest, +1)
 
 
-def abort(state: State, number: int, now: Time) -> None:
-    state.emit(Abort(number))
+def abort(state: State, number: int, reason: str, now: Time) -> None:
+    state.emit(Abort(number, reason))
     close(state, number, now)
 
 

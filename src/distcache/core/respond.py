@@ -62,9 +62,11 @@ def from_fill(state: State, number: int, x: Exchange, key: Content | Relay, now:
     if not isinstance(key, Relay) or served is None or fill.right:
         return
     early = fill.spool.first < served.first
-    if early and transfers.rewind(state, key, served.first, now) is not None:
+    failure = transfers.rewind(state, key, served.first, now) if early else None
+    if failure is not None:
         fills.drop(state, key)
-        exchanges.abort(state, number, now)
+        reason = problems.problem(failure, fill.repository, content).message
+        exchanges.abort(state, number, reason, now)
 
 
 def from_head(state: State, number: int, x: Exchange, now: Time) -> bool:

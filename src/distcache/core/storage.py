@@ -55,7 +55,7 @@ def source_lost(state: State, event: SourceLost, now: Time) -> None:
     state.emit(Note(Level.ERROR, "stored content cannot be read", fields))
     lost = x.reading
     if event.answered:
-        exchanges.abort(state, event.exchange, now)
+        exchanges.abort(state, event.exchange, "the stored content cannot be read", now)
     else:
         exchanges.unsent(state, event.exchange, now)
         turns = state.exchanges[event.exchange].turns

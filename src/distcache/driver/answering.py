@@ -85,6 +85,9 @@ class Answering:
                 return self._start() + self._wire.finish() or self._done()
             else:
                 assert isinstance(effect, Abort)
+                self._line.cut = effect.reason
+                # Nothing of the answer may have left: it is told of all the same.
+                self._line.head = self._line.head or self._head or exchange.promised
                 return Pause.END
         return Pause.WORD if self._head is None else self._start()
 

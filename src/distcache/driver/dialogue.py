@@ -202,6 +202,7 @@ class Dialogue:
             return self._reply(line, routed)
         line.pull = routed
         line.trace(self._service.tracing)
+        self._service.under_way.add(line)
         answer = self._answer = Answering(
             routed, line, self._wire, self._service.driver, self._wake, self._answered
         )
@@ -244,6 +245,8 @@ class Dialogue:
             # Who left has been sent nothing, as far as we know.
             unsent = given.line(self._begun, self._service)
             unsent.sent = 0
+            if isinstance(given, Stream):
+                unsent.cut = given.cut
             unsent.end(self._client, self._service.on_decision)
             if isinstance(given, Stream):
                 given.left()
@@ -255,6 +258,8 @@ class Dialogue:
             answer.leave()
         line, self._line = self._line, None
         if line is not None:
+            # In one go with what is told of it, so that nothing is counted twice or not at all.
+            self._service.under_way.discard(line)
             line.end(self._client, self._service.on_decision)
 
     def _now(self) -> float:

@@ -226,7 +226,7 @@ class Driver:
             # Other clients' pulls must not go down with one that met a bug.
             log.failure(f"the core failed on {type(event).__name__}", error)
             number = getattr(event, "exchange", None)
-            return () if number is None else (Abort(number),)
+            return () if number is None else (Abort(number, "an error of the cache itself"),)
 
     def _interpret(self, effect: Effect) -> None:
         match effect:

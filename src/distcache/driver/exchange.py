@@ -6,7 +6,7 @@ from typing import Protocol
 
 from attrs import Factory, define
 
-from ..core.effects import Abort, Finish, Respond, Spool, Stored
+from ..core.effects import Abort, AnswerHead, Finish, Respond, Spool, Stored
 from ..core.pull import Pull, Span
 from .sources import Source
 from .tracing import TraceSpan
@@ -58,6 +58,8 @@ class Exchange:
     asker: Asker | None = None
     effects: deque[ClientEffect] = Factory(deque)
     done: bool = False
+    promised: AnswerHead | None = None
+    """The head, where it was forgotten before it had left."""
 
     def take(self, effect: ClientEffect) -> None:
         self.effects.append(effect)
@@ -69,3 +71,5 @@ class Exchange:
             effect = self.effects.popleft()
             if isinstance(effect, Send):
                 effect.release()
+            elif isinstance(effect, Respond):
+                self.promised = effect.head

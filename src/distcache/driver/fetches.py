@@ -5,7 +5,7 @@ adapter's until it has ended.
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from attrs import evolve
@@ -66,6 +66,10 @@ class Fetches:
         self._chains: Memo[Repository, str] = Memo(CHAINS)
         self._requests: Memo[_Asked, HttpRequest] = Memo(REQUESTS)
         self._askers = Askers()
+
+    def running(self) -> Iterable[Transfer]:
+        """What is under way now."""
+        return self._transfers.values()
 
     def came_by(self, repository: Repository, via: str) -> None:
         """A pull of it came through those caches: upstream will be told."""

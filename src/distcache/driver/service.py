@@ -14,7 +14,7 @@ from .listening import Crowd
 from .reading import Readings, Routes
 from .shortcut import Shortcut
 from .streaming import Streaming
-from .telling import OnDecision
+from .telling import Line, OnDecision
 from .tracing import Tracing
 
 
@@ -36,6 +36,8 @@ class Service:
     draining: bool = False
     silent: bool = False
     """Nothing of it goes to the access log."""
+    under_way: set[Line] = field(factory=set, init=False)
+    """Pulls that are being answered, but for hits that leave at once (`shortcut`, `streaming`)."""
     checks: Checks = field(init=False)
     readings: Readings = field(init=False)
     shortcut: Shortcut = field(init=False)

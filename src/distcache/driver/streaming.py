@@ -40,6 +40,8 @@ class Stream(Complete):
     _source: Source
     _service: Service
     _ended: bool = field(default=False, init=False)
+    cut: str = field(default="", init=False)
+    """Why it was cut off, if it was."""
 
     def over(self) -> None:
         """All of it is out."""
@@ -59,6 +61,7 @@ class Stream(Complete):
         hit = self.hit
         assert hit.span is not None
         self._end()
+        self.cut = f"the stored content cannot be read: {error}"
         fields: dict[str, log.Value] = {"digest": hit.digest, "error": str(error)}
         log.note(Level.ERROR, "content cannot be read", fields)
         exchange = Exchange(self._exchange, lambda: None)

@@ -21,7 +21,8 @@ from .tracing import TraceSpan, Tracing, begin_pull
 @frozen
 class Decided:
     """One answered pull: `status` as sent, `sent` bytes of body, `seconds` from the request's
-    last byte to the answer's. A client that left early has been sent less than was announced."""
+    last byte to the answer's. A client that left early has been sent less than was announced, and
+    so has one whose answer was cut off; `status` is 0 when that was before its head had left."""
 
     pull: Pull
     decision: Decision
@@ -29,7 +30,8 @@ class Decided:
     sent: int
     seconds: float
     reason: str = ""
-    """Of an error, as the client was told."""
+    """Of an error, as the client was told; of an answer that was cut off, why."""
+    cut: bool = False
 
 
 OnDecision = Callable[[Decided], None]
@@ -48,6 +50,8 @@ class Line:
     head: AnswerHead | None = None
     status: int = 0
     sent: int = 0
+    cut: str = ""
+    """Why the answer was cut off, if it was."""
     silent: bool = False
     span: TraceSpan | None = None
     begun: float = field(factory=perf_counter)
@@ -74,9 +78,15 @@ class Line:
             self._end_span(self.span)
         if on_decision is not None and self.pull is not None and self.head is not None:
             problem = self.head.problem
-            reason = "" if problem is None else problem.message
+            reason = self.cut or ("" if problem is None else problem.message)
             decided = Decided(
-                self.pull, self.head.decision, self.status, self.sent, seconds, reason
+                self.pull,
+                self.head.decision,
+                self.status,
+                self.sent,
+                seconds,
+                reason,
+                cut=self.cut != "",
             )
             try:
                 on_decision(decided)
@@ -97,7 +107,7 @@ class Line:
         }
         # What the client did wrong is no error of the server's (OpenTelemetry, HTTP spans).
         failed = problem is not None and self.status >= 500
-        span.end(attributes, problem.message if failed and problem is not None else "")
+        span.end(attributes, self.cut or (problem.message if failed and problem else ""))
 
 
 def in_the_log(line: Line) -> log.Answered:
