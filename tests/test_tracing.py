@@ -1,6 +1,7 @@
 """Traces as the environment wants them."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -39,6 +40,23 @@ def test_spans_are_sent_at_the_end_at_latest() -> None:
     assert (fill["name"], whole["name"]) == ("fill", "pull")
     assert fill["parent_id"] == whole["context"]["span_id"]
     assert whole["resource"]["attributes"]["service.name"] == "the-cache"
+
+
+def test_what_opentelemetry_says_is_a_line_of_our_log_now_and_then(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, send = from_environment({tracing.VARIABLE: "console"})
+    others = logging.getLogger("opentelemetry.exporter")
+    for number in range(3):
+        others.error("attempt %d failed", number)
+    others.info("all is well")
+    send()
+    others.error("too late to be told")
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.name for record in told] == ["distcache"]
+    assert "traces cannot be sent" in told[0].getMessage()
+    assert vars(told[0])["fields"] == {"error": "attempt 0 failed"}
+    assert capfd.readouterr().err == ""
 
 
 def test_an_exporter_that_there_is_not_is_said(caplog: pytest.LogCaptureFixture) -> None:

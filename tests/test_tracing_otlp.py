@@ -3,6 +3,7 @@ arrives."""
 
 import http.client
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,6 +123,18 @@ def a_fetch(one: Arrived, because: Arrived, target: str, status: int) -> None:
     assert one.attributes["distcache.upstream"] == "docker.io"
     assert one.attributes["http.response.status_code"] == status
     assert (one.span.status.code == Status.STATUS_CODE_ERROR) == (status >= 400)
+
+
+def test_a_collector_that_does_not_answer_holds_up_no_end(tmp_path: Path) -> None:
+    """It is not waited for to the end of its patience, and what is wrong is a line of the log."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        variables = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TIMEOUT": "3600"}
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        variables |= {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
+        with serving(tmp_path, RUNTIMES[0], **variables) as (address, upstream):
+            assert pull(address, upstream.blob("team/app", LAYER))[:2] == (200, LAYER)
+    (output,) = tmp_path.rglob("*.log")
+    assert "the last spans were not sent" in output.read_text()
 
 
 def test_a_collector_that_is_not_there_holds_up_no_pull(tmp_path: Path) -> None:

@@ -4,8 +4,11 @@
 tracer of its own.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from threading import Thread
 from typing import TYPE_CHECKING, Protocol
 
 from . import __version__, log
@@ -15,9 +18,19 @@ from .settings import Level
 if TYPE_CHECKING:
     from opentelemetry import trace
     from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
 
 VARIABLE = "OTEL_TRACES_EXPORTER"
 """Names the exporter, as for OpenTelemetry's SDKs: `otlp`, `console`; `none` or nothing: off."""
+
+LAST = 3.0
+"""Seconds that the last spans may take to be sent: a collector that is down is not to hold up the
+server's end."""
+
+SELDOM = 60.0
+"""Seconds between two lines about spans that cannot be sent: a collector may be down for days."""
+
+_OTHERS = "opentelemetry"
 
 _MISSING = "no traces: opentelemetry is not installed, see distcache-registry[otel]"
 
@@ -103,9 +116,43 @@ def from_environment(environ: Mapping[str, str]) -> tuple[Tracing | None, Callab
         return None, _nothing_to_send
     name = environ.get("OTEL_SERVICE_NAME") or "distcache"
     resource = Resource.create({SERVICE_NAME: name, "service.version": __version__})
-    provider = TracerProvider(resource=resource)
+    _hear()
+    # Ended by us, in bounded time, and not by the interpreter once more.
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter.load()()))
-    return OpenTelemetry(provider.get_tracer("distcache", __version__)), provider.shutdown
+    tracing = OpenTelemetry(provider.get_tracer("distcache", __version__))
+    return tracing, partial(_send_the_last, provider)
+
+
+def _send_the_last(provider: "TracerProvider") -> None:
+    # A daemon, as it may go on waiting for longer than the process lives.
+    sending = Thread(target=provider.shutdown, daemon=True)
+    sending.start()
+    sending.join(LAST)
+    logging.getLogger(_OTHERS).handlers = [logging.NullHandler()]
+    if sending.is_alive():
+        log.note(Level.WARN, "the last spans were not sent", {"waited": f"{LAST:.0f}s"})
+
+
+def _hear() -> None:
+    """What OpenTelemetry has to say goes to our log, and not as it is to standard error."""
+    others = logging.getLogger(_OTHERS)
+    others.handlers = [_Troubles(logging.WARNING)]
+    others.propagate = False
+
+
+class _Troubles(logging.Handler):
+    """The first of them, and then one line in SELDOM seconds. From any thread."""
+
+    _told = float("-inf")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.created - self._told < SELDOM:
+            return
+        self._told = record.created
+        error = record.exc_info[1] if record.exc_info else None
+        why = record.getMessage() if error is None else f"{record.getMessage()} {error!r}"
+        log.note(Level.WARN, "traces cannot be sent as they should", {"error": why})
 
 
 def _exporter(name: str, there: Iterable[EntryPoint]) -> EntryPoint | None:
