@@ -19,8 +19,8 @@ from .admin.site import Site
 from .core.cache import Cache
 from .core.cooldown import HELD_BACK
 from .core.decision import Decision, Outcome
-from .core.events import Event, Pruned
-from .core.oci import Content, Digest, Repository, TagRef, Time
+from .core.events import Cause, Event, Pruned
+from .core.oci import Content, Digest, ReferrersRef, Repository, TagRef, Time
 from .core.policy import MOVED
 from .core.pull import Catalog, Pull
 from .core.reports import Explanation, Filling, Image, Named, Reach, Stats
@@ -52,6 +52,8 @@ class Debugging:
         self._recent = Recent(self.now)
         self._names = Names(settings.sites, settings.default)
         self._pulls = self._hits = self._sent = self._received = 0
+        self._failing: dict[str, str] = {}
+        """Upstreams whose last request got no answer, and why."""
         service.on_decision = self._decided
         service.driver.fetches.on_transfer = self._transferred
         self.service = Service(
@@ -99,7 +101,7 @@ class Debugging:
     def _site(self) -> Site:
         settings, policy = self._settings, self._settings.core
         api = Api(self, self._names, Limits(policy.max_size, policy.ttl, policy.evict))
-        dashboard = Dashboard(api, self._recent, self._traffic, self.now)
+        dashboard = Dashboard(api, self._recent, self._traffic, self._failing, self.now)
         secret = None
         try:
             secret = key.create(settings.root)
@@ -176,6 +178,10 @@ class Debugging:
     def _transferred(self, transfer: Transfer) -> None:
         upstream = transfer.upstream
         self._meter.asked(upstream, transfer.result, transfer.waited)
+        if transfer.result in _NO_ANSWER:
+            self._failing[upstream] = transfer.result
+        elif transfer.result.isdecimal():
+            self._failing.pop(upstream, None)
         if transfer.taken:
             self._meter.received(upstream, transfer.kind, transfer.taken)
             self._received += transfer.taken
@@ -193,6 +199,8 @@ class Debugging:
         return f"{name} {kind_of(pull)}"
 
 
+_NO_ANSWER = {one.value for one in (Cause.UNREACHABLE, Cause.TIMEOUT, Cause.CUT)}
+
 _BESIDE = re.compile(r"sha(256|512)-[0-9a-f]+(\.(sig|att|sbom))?")
 """Tags that clients try, whether or not there is a signature or the like: distribution-spec,
 Referrers Tag Schema, and cosign's own."""
@@ -201,9 +209,9 @@ Referrers Tag Schema, and cosign's own."""
 def _looked_for(pull: Pull, status: int) -> bool:
     """Whether it is no error that there is none."""
     target = pull.target
-    return (
-        status == 404 and isinstance(target, TagRef) and _BESIDE.fullmatch(target.tag) is not None
-    )
+    if status != 404 or isinstance(target, ReferrersRef):
+        return status == 404
+    return isinstance(target, TagRef) and _BESIDE.fullmatch(target.tag) is not None
 
 
 class _Pages:

@@ -17,7 +17,7 @@ from distcache.operations.at_rest import open_at_rest
 from distcache.settings import load
 from distcache.testing.runtimes import RuntimeName
 from tests.adapters.blocking import Client, Torn
-from tests.adapters.scripted import Gate, after, rest, scripted, until, whole
+from tests.adapters.scripted import Gate, after, reset, rest, scripted, until, whole
 from tests.commands.shop import Shop
 from tests.support.origin import Origin
 
@@ -50,6 +50,18 @@ def ask(shop: Shop, target: str, method: str = "GET", **headers: str) -> Answer:
         connection.request(method, target, headers=headers)
         with connection.getresponse() as response:
             return Answer(response)
+    finally:
+        connection.close()
+
+
+def front(shop: Shop, target: str) -> int:
+    """The status of a client's pull."""
+    connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=60)
+    try:
+        connection.request("GET", target)
+        with connection.getresponse() as response:
+            response.read()
+            return response.status
     finally:
         connection.close()
 
@@ -103,7 +115,7 @@ def test_what_upstream_says_stays_text(shop: Shop) -> None:
         recent = Recent(cache.now)
         recent.failed(HOSTILE, 502, HOSTILE)
         recent.answered(HOSTILE, 1, hit=True)
-        pages = Dashboard(api, recent, lambda: (1, 1, 1, 1), cache.now).pages()
+        pages = Dashboard(api, recent, lambda: (1, 1, 1, 1), {}, cache.now).pages()
         text = pages["/live"]({}).body.decode()
     assert "<img" not in text
     assert "<script" not in text
@@ -218,10 +230,29 @@ def test_an_answer_that_was_cut_off_is_shown_with_its_reason(
 
 def test_a_signature_that_is_not_there_is_no_error_to_be_shown(site: Shop) -> None:
     for tag in (f"sha256-{'0' * 64}.sig", f"sha256-{'0' * 64}", "really-none"):
-        connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=30)
-        connection.request("GET", f"/v2/library/old/manifests/{tag}")
-        assert connection.getresponse().status == 404
-        connection.close()
+        assert front(site, f"/v2/library/old/manifests/{tag}") == 404
+    assert front(site, f"/v2/library/old/referrers/sha256:{'0' * 64}") == 404
     shown = ask(site, "/live").text
     assert "really-none" in shown
     assert "sha256-" not in shown
+    assert "listing" not in shown
+
+
+@pytest.mark.parametrize("runtime", ["trio", "asyncio"])
+def test_an_upstream_that_did_not_answer_last_is_not_called_well(
+    tmp_path: Path, runtime: RuntimeName
+) -> None:
+    with scripted() as upstream:
+        shop = Shop(tmp_path, Origin(upstream.port))
+        hub = {"remoteurl": f"http://127.0.0.1:{upstream.port}"}
+        shop.proxy = {"upstreams": {"docker.io": hub}}
+        shop.configure()
+        path = upstream.blob("team/app", b"layer")
+        with shop.running(runtime):
+            assert ask(shop, "/live").text.count(">well<") == 1
+            upstream.on(path, reset)
+            assert front(shop, path) == 502
+            assert "did not answer last: " in ask(shop, "/live").text
+            upstream.on(path, whole(b"layer"))
+            assert front(shop, path) == 200
+            assert ask(shop, "/live").text.count(">well<") == 1

@@ -35,12 +35,15 @@ class Dashboard:
         api: Api,
         recent: Recent,
         traffic: Callable[[], tuple[int, int, int, int]],
+        failing: Mapping[str, str],
         now: Callable[[], Time],
     ) -> None:
-        """`traffic`: pulls, hits, bytes sent to clients, bytes received from upstreams."""
+        """`traffic`: pulls, hits, bytes sent to clients, bytes received from upstreams. `failing`:
+        upstreams whose last request got no answer, and why; as it is when somebody looks."""
         self._api = api
         self._recent = recent
         self._traffic = traffic
+        self._failing = failing
         self._now = now
         static = files(__package__) / "static"
         self._css = (static / "dashboard.css").read_bytes()
@@ -162,6 +165,9 @@ class Dashboard:
             if one["resting_mirrors"]:
                 numbers = ", ".join(str(n + 1) for n in one["resting_mirrors"])
                 trouble.append(f"mirror {numbers} is passed over")
+            why = self._failing.get(one["upstream"])
+            if why is not None:
+                trouble.append(f"did not answer last: {why}")
             words = escape("; ".join(trouble)) or '<span class="good">well</span>'
             rows.append(
                 f'<tr><td class="name">{escape(one["upstream"])}</td><td class="n">{quota}</td>'

@@ -68,7 +68,7 @@ def reached(
     cannot be read."""
     base = address(settings) if url is None else given(url)
     if base.startswith("http:"):
-        unwanted(base, cert=cert, key=key, cacert=cacert)
+        unwanted(base, "is it https:// that you mean?", cert=cert, key=key, cacert=cacert)
         return base, None
     if key is not None and cert is None:
         fail("of no use without --cert", 2, where="--key")
@@ -85,12 +85,11 @@ def reached(
     return base, context
 
 
-def unwanted(base: str, **options: Path | None) -> None:
+def unwanted(base: str, hint: str, **options: Path | None) -> None:
     """What would have no effect on what is spoken there, plain HTTP, is not passed over."""
     for name, value in options.items():
         if value is not None:
-            what = f"of no use: {base} is plain HTTP"
-            fail(what, 2, where=f"--{name}", hint="is it https:// that you mean?")
+            fail(f"of no use: {base} is plain HTTP", 2, where=f"--{name}", hint=hint)
 
 
 def _trusting(cacert: Path | None) -> ssl.SSLContext:

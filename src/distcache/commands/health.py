@@ -33,7 +33,7 @@ def healthcheck(
     tls = None
     if url is None and settings.debug is not None:
         target = f"http://{settings.debug.authority}/readyz"
-        unwanted(target, cert=cert, key=key, cacert=cacert)
+        unwanted(target, "for the cache itself give --url", cert=cert, key=key, cacert=cacert)
     else:
         with told():
             base, tls = reached(settings, url, cert=cert, key=key, cacert=cacert)
