@@ -20,9 +20,9 @@ def stocked(seed: str) -> Library:
     return library
 
 
-def target_at(port: int, library: Library, patience: float = 10.0) -> Target:
+def target_at(port: int, library: Library) -> Target:
     """Told what is there, so that a fault cannot hide the content from the checks."""
-    client = Client(Address("127.0.0.1", port, tls=False), patience=patience)
+    client = Client(Address("127.0.0.1", port, tls=False), patience=10.0)
     return Target(client, library.content(), EXAMPLES)
 
 

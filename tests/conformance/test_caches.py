@@ -66,7 +66,7 @@ def cached(faults: str, ids: list[str]) -> dict[str, Verdict]:
     with Origin("127.0.0.1", 0, library) as origin:
         words = frozenset(faults.split())
         with ToyCache("127.0.0.1", 0, Library("none"), origin.port, words) as cache:
-            target = target_at(cache.port, library, patience=3.0)
+            target = target_at(cache.port, library)
             target.origin = origin
             return {result.check.id: result.verdict for result in verdicts(target, ids)}
 

@@ -26,7 +26,7 @@ def test_nothing_is_wrong_with_a_registry_without_fault() -> None:
 def test_a_fault_is_found(fault: Fault) -> None:
     library = stocked("faulty")
     with fault.toy(library) as toy:
-        target = target_at(toy.port, library, patience=2.0)
+        target = target_at(toy.port, library)
         results = verdicts(target, [*BEFORE, *fault.checks.split()])[len(BEFORE) :]
     missed = {one.check.id: one.message for one in results if one.verdict is not Verdict.FAIL}
     assert missed == {}

@@ -12,8 +12,9 @@ CLIENT_HELLO = bytes.fromhex("16030100310100002d0303") + bytes(32) + bytes.fromh
 
 
 def test_a_tls_hello_on_the_plain_port_is_answered_at_once(cache: CacheServer) -> None:
-    # skopeo, podman and docker try TLS first; waiting for a header's end costs them 10 s.
-    with socket.create_connection(("127.0.0.1", cache.port), timeout=5) as one:
+    # skopeo, podman and docker try TLS first; waiting for a header's end costs them 10 s. A server
+    # that waits for it does so for 30.
+    with socket.create_connection(("127.0.0.1", cache.port), timeout=20) as one:
         one.sendall(CLIENT_HELLO)
         try:
             answer = one.recv(4096)
