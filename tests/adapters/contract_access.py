@@ -510,6 +510,9 @@ def test_an_upstream_over_tls_through_a_tunnel(
         assert b.reload(sited(b, url=NAMED, proxy=way, ca=str(certificate[0])))
         for path in (upstream.blob("a/img", BODY), upstream.blob("a/img", SMALL)):
             assert b.get(path).status == 200
+        for tag in ("one", "two", "three"):  # small questions, on the tunnel that is kept
+            body = up.manifest(tag.encode())
+            assert b.get(upstream.manifest("a/img", tag, body)).body == body
         assert set(proxy.heard) == {("registry.example:443", login.basic())}
         assert {asked.headers["host"] for asked in upstream.asked} == {"registry.example"}
         assert not any("proxy-authorization" in asked.headers for asked in upstream.asked)
