@@ -17,8 +17,9 @@ from .steps import Parts, SendFile
 READ = 64 * 1024
 """Bytes of one read: a whole header at its largest."""
 
-PIECE = 1024 * 1024
-"""Bytes given to the kernel at once; between pieces the others get their turn."""
+PIECE = 2 * 1024 * 1024
+"""Bytes given to the kernel at once, half of what a socket on Linux holds at its largest; between
+pieces the others get their turn."""
 
 TLS_PIECE = 256 * 1024
 """Bytes of a file that are read to be encrypted."""
