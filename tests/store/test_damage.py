@@ -1,6 +1,7 @@
 """Whatever happened to the index file, the store starts and works."""
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from distcache.core.inventory import BlobStored
 from distcache.core.oci import Content, Descriptor, Document, Kind
 from distcache.store import StoreTooNew, open_store
+from distcache.store.index import open_index
+from distcache.store.store import CHECK
 from tests.store.samples import LAYER, digest_of, grant, put, stored, tag
 
 LAYERS = tuple(Descriptor(Content(Kind.BLOB, digest_of(bytes([n]))), n, "layer") for n in range(40))
@@ -31,11 +34,18 @@ def root(tmp_path: Path) -> Path:
 
 
 def start(root: Path) -> bool:
-    """Start twice, with a journal written in between; returns whether the index was begun
-    anew. The blob is there in any case, since its file is."""
-    store = open_store(root)
-    renewed = store.swept.renewed
-    assert [r.digest for r in store.inventory.records if isinstance(r, BlobStored)] == [DIGEST]
+    """Start three times: the index is checked behind the first, a journal is written in the
+    second. Returns whether one of them began the index anew. The blob is there in any case, since
+    its file is."""
+    renewed = False
+    for wait in (True, False):
+        store = open_store(root)
+        renewed |= store.swept.renewed
+        assert {r.digest for r in store.inventory.records if isinstance(r, BlobStored)} == {DIGEST}
+        if wait:
+            store.check_behind()
+            await_check()
+            store.close()
     store.write([RECORD, tag("new", DIGEST), grant(DIGEST)])
     store.close()
     store = open_store(root)
@@ -43,6 +53,12 @@ def start(root: Path) -> bool:
     assert {RECORD, tag("new", DIGEST), grant(DIGEST)} <= set(store.inventory.records)
     store.close()
     return renewed
+
+
+def await_check() -> None:
+    for thread in threading.enumerate():
+        if thread.name == CHECK:
+            thread.join()
 
 
 def aside(root: Path) -> list[str]:
@@ -169,6 +185,43 @@ def test_a_damaged_index_is_put_aside_and_begun_anew(
     spoil(root / "index.sqlite")
     assert start(root)
     assert "index.sqlite.damaged-1" in aside(root)
+
+
+def marked(path: Path) -> bool:
+    connection = sqlite3.connect(path)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.close()
+    return bool(version == -1)
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_an_index_out_of_step_serves_one_run_and_is_put_aside_by_the_next(
+    root: Path, spoilt: bool
+) -> None:
+    path = root / "index.sqlite"
+    if spoilt:
+        index_out_of_step(path)
+    index = open_index(path)
+    held = index.load()
+    assert held.blobs == [RECORD]
+    index.check()
+    # What is written meanwhile is neither refused nor believed.
+    index.write([tag("new", DIGEST)])
+    index.close()
+    assert marked(path) == spoilt
+    store = open_store(root)
+    assert store.swept.renewed == spoilt
+    assert DIGEST in {one.digest for one in store.inventory.records if isinstance(one, BlobStored)}
+    store.close()
+    assert bool(aside(root)) == spoilt
+
+
+def test_a_check_after_the_end_is_none(root: Path) -> None:
+    index_out_of_step(root / "index.sqlite")
+    index = open_index(root / "index.sqlite")
+    index.close()
+    index.check()
+    assert not marked(root / "index.sqlite")
 
 
 def empty(path: Path) -> None:

@@ -10,7 +10,7 @@ from distcache.core.effects import Medium, Spool
 from distcache.core.oci import Digest
 from distcache.store import MemorySpool, StoreError, WindowSpool
 from distcache.store.digests import supported
-from distcache.store.files import Files
+from distcache.store.files import Files, Found
 from tests.store.samples import (
     LAYER,
     digest_of,
@@ -170,6 +170,15 @@ def test_a_blob_of_another_size_is_an_error(files: Files, tmp_path: Path) -> Non
     with pytest.raises(StoreError, match="4999 bytes instead of 5000"):
         files.open(DIGEST, len(LAYER))
     assert len(os.listdir("/proc/self/fd")) == before
+    # Nobody takes it for the blob from now on.
+    assert not path_of(tmp_path, DIGEST).exists()
+
+
+def test_a_blob_that_goes_while_it_is_looked_for_is_not_found(files: Files) -> None:
+    commit(files, LAYER, DIGEST)
+    (name,) = files.names()
+    files.delete(DIGEST)
+    assert files.look(name) is None
 
 
 def test_a_directory_in_a_blobs_place_cannot_be_opened(files: Files, tmp_path: Path) -> None:
@@ -234,7 +243,7 @@ def test_what_cannot_be_swept_is_passed_over(files: Files, tmp_path: Path) -> No
     assert [entry.name for entry in (tmp_path / "spool").iterdir()] == ["directory"]
 
 
-def test_scanning_finds_blobs_and_leaves_foreign_files_alone(files: Files, tmp_path: Path) -> None:
+def test_looking_finds_blobs_and_leaves_foreign_files_alone(files: Files, tmp_path: Path) -> None:
     commit(files, LAYER, DIGEST)
     blobs = tmp_path / "blobs"
     for name in ("sha256/README", "sha256/" + "A" * 64, "sha384/" + "a" * 96, "sha512/" + "a" * 64):
@@ -243,10 +252,8 @@ def test_scanning_finds_blobs_and_leaves_foreign_files_alone(files: Files, tmp_p
     (blobs / "sha256" / ("b" * 64)).mkdir()
     (blobs / "sha256" / ("c" * 64)).symlink_to(path_of(tmp_path, DIGEST))
     os.utime(path_of(tmp_path, DIGEST), (5.0, 5.0))
-    found = files.scan()
-    assert {name: (file.size, file.modified) for name, file in found.items()} == {
-        DIGEST: (len(LAYER), 5.0)
-    }
+    found = [files.look(name) for name in sorted(files.names())]
+    assert [file for file in found if file is not None] == [Found(DIGEST, len(LAYER), 5.0)]
     assert len(files_below(blobs)) == 6
 
 

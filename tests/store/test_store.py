@@ -152,16 +152,22 @@ def test_a_record_without_its_file_goes_with_all_that_refers_to_it(
 
 
 @pytest.mark.parametrize("content", [b"", LAYER[:-1], LAYER + b"!"])
-def test_a_file_of_another_size_goes_with_its_record(
+def test_a_file_of_another_size_is_never_read_and_never_adopted(
     tmp_path: Path, store: Store, content: bytes
 ) -> None:
     put(store, LAYER)
-    store.write([stored(LAYER), tag("1", DIGEST)])
+    store.write([stored(LAYER)])
+    store.close()
     path_of(tmp_path, DIGEST).write_bytes(content)
+    store = open_store(tmp_path)
+    # The start goes by names.
+    assert store.inventory == Inventory((stored(LAYER),))
+    with pytest.raises(StoreError, match=f"{len(content)} bytes instead of"):
+        store.open(DIGEST, len(LAYER))
+    store.write([BlobDropped(DIGEST)])
     inventory, swept = reopened(tmp_path, store)
     assert inventory == Inventory(())
-    assert (swept.lost, swept.adopted) == (1, 0)
-    assert not path_of(tmp_path, DIGEST).exists()
+    assert (swept.lost, swept.adopted) == (0, 0)
 
 
 def test_a_tag_of_content_that_was_never_stored_is_dropped(tmp_path: Path, store: Store) -> None:

@@ -93,6 +93,8 @@ def _upstreams(settings: Settings) -> Upstreams:
 
 
 def announce(settings: Settings, store: Store, url: str) -> None:
+    """It listens: say so, and begin what nobody is to wait for."""
+    store.check_behind()
     swept = store.swept
     cap = settings.core.max_size
     fields: dict[str, log.Value] = {

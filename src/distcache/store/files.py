@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from .spools import Body, FileSpool, MemorySpool
 class Found:
     """A blob's file as the directory shows it: size in bytes, time of last modification."""
 
+    digest: Digest
     size: int
     modified: Time
 
@@ -79,12 +80,15 @@ class Files:
 
     def open(self, digest: Digest, size: int) -> int:
         """A descriptor for reading, the caller's to close and not inherited by children
-        (PEP 446). StoreError: no file, or not one of `size` bytes."""
+        (PEP 446). StoreError: no file, or not one of `size` bytes; such a file is deleted, or
+        the next start would take it for the blob."""
         with translated():
             fd = os.open(self._path(digest), os.O_RDONLY)
             try:
                 found = os.fstat(fd)
                 if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+                    with suppress(OSError):
+                        self._path(digest).unlink()
                     raise StoreError(f"{digest} has {found.st_size} bytes instead of {size}")
             except BaseException:
                 os.close(fd)
@@ -135,17 +139,30 @@ class Files:
                 swept += 1
         return swept
 
-    def scan(self) -> dict[Digest, Found]:
-        """Every regular file whose name is a digest; foreign files are left alone."""
-        found: dict[Digest, Found] = {}
+    def names(self) -> set[str]:
+        """`algorithm:name` of every regular file, of foreign ones too. What is in them is not
+        looked at: a million times that takes longer than all else at start."""
+        found: set[str] = set()
         for algorithm in ALGORITHMS:
             with translated(), os.scandir(self._blobs / algorithm) as entries:
-                for entry in entries:
-                    digest = Digest(f"{algorithm}:{entry.name}")
-                    if supported(digest) and entry.is_file(follow_symlinks=False):
-                        info = entry.stat(follow_symlinks=False)
-                        found[digest] = Found(info.st_size, info.st_mtime)
+                found.update(
+                    f"{algorithm}:{entry.name}"
+                    for entry in entries
+                    if entry.is_file(follow_symlinks=False)
+                )
         return found
+
+    def look(self, name: str) -> Found | None:
+        """What one of `names` is; None for what is no blob of ours, or is gone."""
+        if not supported(name):
+            return None
+        digest = Digest(name)
+        with translated():
+            try:
+                info = self._path(digest).lstat()
+            except FileNotFoundError:
+                return None
+        return Found(digest, info.st_size, info.st_mtime)
 
     def _path(self, digest: Digest) -> Path:
         algorithm, name = split(digest)

@@ -89,6 +89,7 @@ class Index:
         self.renewed = renewed
         self._connection = connection
         self._lock = Lock()
+        self._closing = False
 
     def load(self) -> Held:
         """Everything; rows that cannot be read are deleted and counted."""
@@ -117,7 +118,25 @@ class Index:
                 for statement, values in _statements(record):
                     self._connection.execute(statement, values)
 
+    def check(self) -> None:
+        """What the start did not wait for: that a row's key leads to the row. Where it does not,
+        what `load` has read is right all the same, but what is written from now on may be missed
+        by the next run: that one begins a new index. `close` cuts it short."""
+        with self._lock, suppress(sqlite3.Error):
+            if self._closing:
+                return
+            try:
+                damage.check_trees(self._connection)
+            except damage.DamageError:
+                damage.mark(self._connection)
+
     def close(self) -> None:
+        self._closing = True
+        with suppress(sqlite3.ProgrammingError):  # closed already
+            self._connection.interrupt()
+            with self._lock:
+                # The next statement ends that, else it would meet the writing back in `close`.
+                self._connection.execute("PRAGMA user_version")
         with self._lock, translated():
             self._connection.close()
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 
 from attrs import evolve, frozen
@@ -28,9 +29,12 @@ from distcache.core.oci import Digest
 
 from .collector import collector_paused
 from .errors import StoreError, StoreLocked, translated
-from .files import Files, Found
+from .files import Files
 from .index import Index, open_index
 from .spools import Body, FileSpool
+
+CHECK = "distcache-check"
+"""The thread of `check_behind`."""
 
 T = TypeVar("T")
 
@@ -40,7 +44,7 @@ class Swept:
     """What start-up put in order, for one log line; all zero after a clean stop.
 
     `spools`: unfinished transfers deleted. `adopted`: files that had no record. `lost`:
-    records of blobs whose file is missing or, then deleted, has another size. `damaged`:
+    records of blobs whose file is missing or, then deleted, is no file. `damaged`:
     records that could not be read. `orphans`: tags and grants of what is not there.
     `renewed`: the whole index was damaged and begun anew."""
 
@@ -78,6 +82,15 @@ class Store:
         self.inventory = Inventory()
         records.reverse()
         return Inventory(_used_up(records))
+
+    def check_behind(self) -> None:
+        """Have the index checked in a thread of its own, until `close`: it takes longer than the
+        start has. Records that are written meanwhile wait for it."""
+        checking = Thread(target=self._index.check, name=CHECK)
+        checking.start()
+        self._resources.callback(checking.join)
+        # Before that, or the check would be waited for.
+        self._resources.callback(self._index.close)
 
     def create(self, spool: Spool) -> FileSpool:
         """The file for a spool of Medium.FILE."""
@@ -133,27 +146,29 @@ def open_store(root: Path) -> Store:
         files = Files(root)
         with collector_paused(), ThreadPoolExecutor(1) as beside:
             # SQLite checks its pages meanwhile, without holding the interpreter.
-            spools, scanned = beside.submit(files.sweep), beside.submit(files.scan)
+            spools, names = beside.submit(files.sweep), beside.submit(files.names)
             index = open_index(root / "index.sqlite")
             stack.callback(index.close)
-            inventory, swept = _put_in_order(files, index, spools.result(), scanned.result())
+            inventory, swept = _put_in_order(files, index, spools.result(), names.result())
         return Store(files, index, stack.pop_all(), inventory, swept)
 
 
 def _put_in_order(
-    files: Files, index: Index, spools: int, found: dict[Digest, Found]
+    files: Files, index: Index, spools: int, names: set[str]
 ) -> tuple[Inventory, Swept]:
-    """`found` is used up."""
+    """`names` as the directories have them. Sizes are compared when a file is opened."""
     held = index.load()
-    whole, strays = _split(held.blobs, lambda blob: _matches(blob, found.pop(blob.digest, None)))
+    whole, strays = _split(held.blobs, lambda blob: blob.digest in names)
+    there = {blob.digest for blob in whole}
+    looked = (files.look(name) for name in sorted(names - there))
+    adopted = [BlobStored(f.digest, f.size, f.modified) for f in looked if f is not None]
+    there.update(blob.digest for blob in adopted)
     lost = {blob.digest for blob in strays}
-    adopted = [BlobStored(d, file.size, file.modified) for d, file in sorted(found.items())]
     # After a clock that was wrong: what the future used last would be the last to go.
     now = time.time()
     blobs = [b if b.used <= now else evolve(b, used=now) for b in (*whole, *adopted)]
     seen, ahead = _split(held.seen, lambda one: one.since <= now)
     ahead = [evolve(one, since=now) for one in ahead]
-    there = {blob.digest for blob in blobs}
     tags, stray_tags = _split(held.tags, lambda tag: tag.descriptor.content.digest in there)
     grants, stray_grants = _split(held.grants, lambda grant: grant.content.digest in there)
     fixes: list[Record] = [
@@ -169,10 +184,6 @@ def _put_in_order(
     orphans = len(stray_tags) + len(stray_grants)
     swept = Swept(spools, len(adopted), len(lost), held.damaged, orphans, index.renewed)
     return Inventory((*blobs, *tags, *grants, *held.pins, *seen, *ahead)), swept
-
-
-def _matches(blob: BlobStored, file: Found | None) -> bool:
-    return file is not None and file.size == blob.size
 
 
 def _used_up(records: list[Record]) -> Iterator[Record]:
