@@ -45,12 +45,14 @@ from tests.core.content import (
     LATEST,
     LAYER,
     MOVED,
+    OTHER,
     START,
     TAGS,
     WRONG,
     blob,
     held,
     listing,
+    records,
 )
 from tests.core.scenario import config, scenario, streaming, warm
 
@@ -391,6 +393,14 @@ def test_a_cool_down_can_begin_while_the_cache_runs() -> None:
     client = s.get(LATEST)
     s.fetch.offers(MOVED)
     assert client.answer.descriptor == IMAGE.descriptor
+
+
+def test_each_repository_that_had_content_may_serve_it_after_a_restart() -> None:
+    third = Repository(HUB, "library/third")
+    s = scenario(records=records(held(LAYER), held(LAYER, under=OTHER)))
+    assert s.get(LAYER.under(APP)).source == Stored(LAYER.digest)
+    assert s.get(LAYER.under(OTHER)).source == Stored(LAYER.digest)
+    assert s.get(LAYER.under(third)).status is None
 
 
 def test_what_is_stored_is_known_by_its_size() -> None:

@@ -202,11 +202,14 @@ class Cache:
                     known = record.reference.repository.upstream in state.config.upstreams
                     if known and blobs.stored(state, record.descriptor.content):
                         tags.restore(state, record)
-                case GrantStored():
-                    if blobs.stored(state, record.content):
-                        own = alone.setdefault(record.repository, frozenset((record.repository,)))
-                        others = state.grants.get(record.content)
-                        state.grants[record.content] = own if others is None else others | own
+                case GrantStored(repository, content):
+                    if blobs.stored(state, content):
+                        own = alone.get(repository)
+                        if own is None:
+                            own = alone[repository] = frozenset((repository,))
+                        others = state.grants.setdefault(content, own)
+                        if others is not own:
+                            state.grants[content] = others | own
                 case PinStored():
                     state.pins |= {record.what}
                 case SeenStored():

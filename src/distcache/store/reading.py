@@ -7,6 +7,7 @@ its blob, in its grants and in the manifests that name it, a repository in each 
 
 import json
 import math
+import re
 from sys import intern
 from typing import Any
 
@@ -29,6 +30,19 @@ Row = tuple[Any, ...]
 """Its number, then its columns; text as bytes, so that what is no UTF-8 costs one row only."""
 
 KINDS = {kind.value: kind for kind in Kind}
+KINDS_OF_BYTES = {kind.value.encode(): kind for kind in Kind}
+
+_decode = json.JSONDecoder().raw_decode
+"""As json.loads, without the room before and after that nobody writes."""
+
+_PLAIN = r"([ !#-\[\]-~]*)"
+"""Text that means itself in JSON."""
+
+_TAG = re.compile(
+    r'\{"_type":"TagRef","accept":\[\],"repository":\{"authority":null,'
+    rf'"name":"{_PLAIN}","upstream":"{_PLAIN}"\}},"tag":"{_PLAIN}"\}}'
+)
+"""The usual reference, as `codec` spells it."""
 
 
 class Reading:
@@ -36,16 +50,18 @@ class Reading:
 
     def __init__(self) -> None:
         self._contents: dict[str, Content] = {}
-        self._repositories: dict[tuple[str, str], Repository] = {}
+        self._repositories: dict[tuple[object, object], Repository] = {}
 
     def blob(self, row: Row) -> BlobStored:
         _, name, size, used, document = row
-        digest = Digest(_text(name))
-        if not supported(digest) or not isinstance(size, int) or size < 0:
+        digest = _text(name)
+        if not supported(digest) or type(size) is not int or size < 0:
             raise ValueError("no blob")
         said = None if document is None else self.document(_text(document))
-        kind = Kind.BLOB if said is None else Kind.MANIFEST
-        return BlobStored(self._content(kind, digest).digest, size, _time(used), said)
+        content = self._contents.get(digest)
+        if content is None:
+            content = self._new(Kind.BLOB if said is None else Kind.MANIFEST, digest)
+        return BlobStored(content.digest, size, _time(used), said)
 
     def tag(self, row: Row) -> TagStored:
         _, key, digest, target, checked, etag, said = row
@@ -59,15 +75,17 @@ class Reading:
 
     def grant(self, row: Row) -> GrantStored:
         _, digest, kind, upstream, name = row
-        repository = self._repository(_text(upstream), _text(name))
-        return GrantStored(repository, self._content(Kind(_text(kind)), _text(digest)))
+        content = self._contents.get(_text(digest))
+        if content is None or content.kind is not KINDS_OF_BYTES.get(kind):
+            content = self._content(Kind(_text(kind)), _text(digest))
+        return GrantStored(self._known(upstream, name), content)
 
     def pin(self, row: Row) -> PinStored:
         return PinStored(PINNED.load(_text(row[1])))
 
     def seen(self, row: Row) -> SeenStored:
         _, upstream, name, digest, since = row
-        repository = self._repository(_text(upstream), _text(name))
+        repository = self._known(upstream, name)
         known = self._contents.get(_text(digest))
         return SeenStored(
             repository, Digest(_text(digest)) if known is None else known.digest, _time(since)
@@ -75,11 +93,13 @@ class Reading:
 
     def document(self, text: str) -> Document:
         """As DOCUMENT.load."""
-        match _tree(text):
-            case {"media_type": str(kind), "children": list(children), "tags": None, **rest}:
+        tree = _tree(text)
+        if type(tree) is dict and len(tree) == 3 and tree.get("tags", tree) is None:
+            kind, children = tree.get("media_type"), tree.get("children")
+            if type(kind) is str and type(children) is list:
                 found = [self._descriptor(child) for child in children]
                 known = [child for child in found if child is not None]
-                if not rest and len(known) == len(found):
+                if len(known) == len(found):
                     return Document(intern(kind), tuple(known))
         return DOCUMENT.load(text)
 
@@ -90,21 +110,11 @@ class Reading:
 
     def reference(self, text: str) -> Reference:
         """As REFERENCE.load."""
-        match _tree(text):
-            case {
-                "_type": "TagRef",
-                "repository": {
-                    "upstream": str(upstream),
-                    "name": str(name),
-                    "authority": None,
-                    **r,
-                },
-                "tag": str(tag),
-                "accept": [],
-                **rest,
-            } if not rest and not r:
-                return TagRef(self._repository(upstream, name), tag)
-        return REFERENCE.load(text)
+        found = _TAG.fullmatch(text)
+        if found is None:
+            return REFERENCE.load(text)
+        name, upstream, tag = found.groups()
+        return TagRef(self._repository(upstream, name), tag)
 
     def _descriptor(self, tree: object) -> Descriptor | None:
         """None: not of the usual shape."""
@@ -118,13 +128,26 @@ class Reading:
             return None
         if type(kind) is not str or kind not in KINDS:
             return None
-        return Descriptor(self._content(KINDS[kind], digest), size, intern(media_type))
+        known = self._contents.get(digest)
+        if known is None or known.kind is not KINDS[kind]:
+            known = self._content(KINDS[kind], digest)
+        return Descriptor(known, size, intern(media_type))
 
     def _content(self, kind: Kind, digest: str) -> Content:
         known = self._contents.get(digest)
+        return self._new(kind, digest) if known is None else Content(kind, known.digest)
+
+    def _new(self, kind: Kind, digest: str) -> Content:
+        new = self._contents[digest] = Content(kind, Digest(digest))
+        return new
+
+    def _known(self, upstream: object, name: object) -> Repository:
+        """Of two columns."""
+        known = self._repositories.get((upstream, name))
         if known is None:
-            known = self._contents[digest] = Content(kind, Digest(digest))
-        return known if known.kind is kind else Content(kind, known.digest)
+            known = self._repository(_text(upstream), _text(name))
+            self._repositories[upstream, name] = known
+        return known
 
     def _repository(self, upstream: str, name: str) -> Repository:
         known = self._repositories.get((upstream, name))
@@ -135,18 +158,19 @@ class Reading:
 
 def _tree(text: str) -> object:
     try:
-        return json.loads(text)
+        tree, end = _decode(text)
     except (ValueError, RecursionError):
         return None
+    return tree if end == len(text) else None
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, bytes):
+    if type(value) is not bytes:
         raise ValueError("no text")
     return value.decode()
 
 
 def _time(value: object) -> float:
-    if not isinstance(value, float) or not math.isfinite(value):
+    if type(value) is not float or not math.isfinite(value):
         raise ValueError("no time")
     return value
