@@ -4,6 +4,7 @@ reading some thousands of index rows."""
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,52 @@ def test_a_plain_server_loads_nothing_that_only_others_need(runtime: str) -> Non
     assert f"distcache.{runtime}_server.server" in modules
     assert "distcache.core.cache" in modules
     assert modules.isdisjoint(LATER)
+
+
+SERVE = """
+import json, sys
+from distcache.cli import main
+sys.argv = ["distcache", "serve", "--runtime", "{runtime}", "{config}"]
+try:
+    main()
+except SystemExit as error:
+    print(json.dumps([error.code, sorted(sys.modules)]))
+"""
+
+
+@pytest.mark.parametrize("runtime", ["trio", "asyncio"])
+def test_serving_loads_one_runtime(tmp_path: Path, runtime: str) -> None:
+    """Of a server that finds a file in its store's place, and so ends where it would begin."""
+    store, config = tmp_path / "store", tmp_path / "config.yml"
+    store.write_bytes(b"")
+    config.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {store}}}}}\n"
+        "proxy: {remoteurl: 'http://127.0.0.1:9'}\n"
+    )
+    code = SERVE.format(runtime=runtime, config=config)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    status, modules = json.loads(run.stdout)
+    assert status == 1
+    assert f"distcache.{runtime}_server.server" in modules
+    assert "httpcore" in modules
+    assert ("trio" in modules) == (runtime == "trio")
+
+
+def test_a_module_is_there_again_when_it_need_not_be_missing() -> None:
+    code = """
+import sys
+from distcache.cli import without
+with without("trio"):
+    try:
+        import trio
+    except ImportError:
+        print("missing")
+import trio
+with without("trio"):
+    import trio
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert run.stdout == "missing\n"
 
 
 def test_a_command_loads_no_server() -> None:
