@@ -293,6 +293,15 @@ def test_a_range_of_a_listing_is_not_a_thing() -> None:
     assert client.status == 200
 
 
+def test_time_brings_the_next_try_of_a_probe() -> None:
+    s = scenario(records=held(LAYER))
+    client = s.get(LAYER.under(OTHER))
+    s.fetch.answers(503)
+    s.passes(1.0)
+    s.fetch.offers(LAYER)
+    assert client.status == 200
+
+
 def test_a_fork_goes_on_by_itself() -> None:
     s, _ = streaming()
     fork = s.cache.fork()

@@ -496,3 +496,26 @@ def test_who_waited_for_a_greeting_that_counts_no_longer_is_told_when_offline() 
     s.cache.configure(config(offline=True, limits=Limits(greeting=0.0)))
     s.fetch.answers(200)
     assert (client.status, client.end) == (503, "finished")
+
+
+# Shutting down, and what nobody came for
+
+
+def test_nothing_goes_on_that_nobody_waits_for_when_the_cache_shuts_down() -> None:
+    s = scenario()
+    waits = [s.get(BLOB), s.head(IMAGE.under(APP))]
+    for item in (blob("other"), IMAGE):
+        s.get(item.under(OTHER)).leaves()
+        s.head(item.under(OTHER)).leaves()
+    s.drains()
+    assert [f.request.repository for f in s.fetches] == [APP, APP]
+    assert not any(client.end for client in waits)
+
+
+def test_nor_does_it_once_it_has_waited_long_enough() -> None:
+    s = scenario()
+    s.get(BLOB).leaves()
+    s.head(IMAGE.under(APP)).leaves()
+    s.passes(Limits().linger)
+    assert not s.fetches
+    assert not s.undiscarded

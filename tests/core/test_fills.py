@@ -162,6 +162,78 @@ def test_not_far_along_it_waits_a_little_for_a_reader() -> None:
     assert second.end == "finished"
 
 
+def along(s: Scenario) -> Client:
+    """Somebody who may have it for another repository reads along with a fill of APP's."""
+    reader = s.get(LAYER.under(OTHER))
+    s.fetches[-1].offers(LAYER)
+    assert reader.status is None
+    return reader
+
+
+@pytest.mark.parametrize("comes", ["before", "after"])
+def test_before_upstream_s_word_others_do_not_keep_it_going(comes: str) -> None:
+    """That would show who left, and comes again, that others want the same."""
+    s = scenario()
+    client = s.get(BLOB)
+    reader = None if comes == "after" else along(s)
+    client.leaves()
+    reader = reader or along(s)
+    first = s.fetch
+    s.passes(10.0)
+    assert not first.open
+    assert s.fetch.request.repository == OTHER, "who read along has one of its own"
+    s.fetch.finishes(LAYER) if s.fetch.effect.spool is None else s.fetch.delivers(LAYER)
+    s.stores()
+    reader.takes_all()
+    assert reader.end == "finished"
+
+
+def test_who_comes_again_in_time_keeps_it_going_for_all() -> None:
+    s = scenario()
+    s.get(BLOB).leaves()
+    reader = along(s)
+    again = s.get(BLOB)
+    s.passes(20.0)
+    s.fetch.delivers(LAYER)
+    assert [reader.status, again.status] == [200, 200]
+
+
+def test_after_upstream_s_word_whoever_reads_it_keeps_it_going() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    reader = along(s)
+    client.leaves()
+    s.fetch.offers(LAYER)
+    s.passes(20.0)
+    s.fetch.finishes(LAYER)
+    assert reader.status == 200
+    late = s.get(LAYER.under(OTHER))
+    assert late.status == 200
+
+
+def test_who_joins_after_it_keeps_it_going() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    client.leaves()
+    reader = s.get(LAYER.under(OTHER))
+    s.fetches[-1].offers(LAYER)
+    s.passes(20.0)
+    s.fetch.finishes(LAYER)
+    assert reader.status == 200
+
+
+def test_a_cache_that_shuts_down_asks_nothing_anew_for_who_reads_along() -> None:
+    s = scenario()
+    client = s.get(BLOB)
+    reader = along(s)
+    s.drains()
+    assert s.fetches
+    client.leaves()
+    assert reader.status == 503
+    assert not s.fetches
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_then_it_is_cancelled_and_nothing_stays(known: bool) -> None:
     s = scenario()

@@ -9,7 +9,7 @@ from distcache.core.events import Cause, Challenge, Secret
 from distcache.core.grants import TRANSITIONS, ProbeInput, ProbeState
 from distcache.core.inventory import GrantStored, Record
 from distcache.core.oci import Document, Kind, Repository
-from distcache.core.pull import Authority, ByDigest, Method
+from distcache.core.pull import Authority, ByDigest, Method, Pull
 from tests.core.actors import Client
 from tests.core.content import (
     APP,
@@ -39,11 +39,14 @@ def test_the_table() -> None:
         ProbeState,
         ProbeInput,
         """
-        NONE ASKED     HEAD
-        NONE WANTED    GET
-        HEAD ASKED     HEAD
-        GET  ASKED     GET
-        HEAD UNHELPFUL GET
+        NONE    ASKED     HEAD
+        NONE    WANTED    GET
+        HEAD    ASKED     HEAD
+        HEAD    UNHELPFUL GET
+        GET     ASKED     GET
+        GET     CUT       BACKOFF
+        BACKOFF ASKED     BACKOFF
+        BACKOFF RETRY     GET
         """,
     )
 
@@ -136,28 +139,123 @@ def test_a_digest_pinned_first_pull_works_without_any_tag() -> None:
     assert [t.request.method for t in s.transfers] == [Method.GET] * 3
 
 
+OURS = (Cause.NO_SPACE, Cause.STORE)
+
+
 @pytest.mark.parametrize("item", [LAYER, IMAGE], ids=["blob", "manifest"])
 @pytest.mark.parametrize("order", [(Method.GET,), (Method.HEAD,), (Method.HEAD, Method.GET)])
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 429])
+@pytest.mark.parametrize("retry_after", [None, 3, 60])
+@pytest.mark.parametrize(
+    "said", [400, 401, 403, 404, 405, 416, 429, 500, 501, 503, *(c for c in Cause if c not in OURS)]
+)
 def test_a_refusal_costs_as_much_whether_others_have_it_or_not(
-    item: Item, order: tuple[Method, ...], status: int
+    item: Item, order: tuple[Method, ...], said: int | Cause, retry_after: int | None
 ) -> None:
-    """Else the time that it takes would tell."""
+    """Else how long it takes would tell, or what it says; also who comes while others wait."""
 
-    def asked(*records: Record) -> list[tuple[Method, ...]]:
-        s = scenario(records=records)
-        clients = [
-            (s.get if method is Method.GET else s.head)(item.under(OTHER)) for method in order
-        ]
-        rounds = []
-        while s.fetches:
-            rounds.append(tuple(fetch.request.method for fetch in s.fetches))
+    def told(*records: Record) -> list[object]:
+        s = scenario(config(ttl=None), records)
+        story: list[object] = []
+        for method in order:
+            s.ask(Pull(method, item.under(OTHER)))
+        while any(client.status is None for client in s.clients):
+            asked = [fetch.request for fetch in s.fetches]
+            story.append((s.now, asked, [client.head for client in s.clients]))
             for fetch in list(s.fetches):
-                fetch.answers(status)
-        assert all(client.status is not None for client in clients)
-        return rounds
+                if isinstance(said, Cause):
+                    fetch.fails(said)
+                else:
+                    fetch.answers(said, retry_after=retry_after)
+            if not s.fetches and (due := s.cache.next_deadline()):
+                if len(s.clients) < 4:
+                    s.ask(Pull(order[-1], item.under(OTHER)))
+                s.passes(due - s.now)
+        assert not s.cache.next_deadline(), "nothing is left of it"
+        return [*story, s.now, [client.head for client in s.clients]]
 
-    assert asked(*WARM) == asked()
+    assert told(*WARM) == told()
+
+
+@pytest.mark.parametrize("seconds", [5, 15])
+def test_it_does_whoever_leaves_and_comes_again(seconds: int) -> None:
+    def told(*records: Record) -> list[object]:
+        s = scenario(config(ttl=None), records)
+        s.get(LAYER.under(OTHER)).leaves()
+        s.passes(seconds)
+        client = s.get(LAYER.under(OTHER))
+        s.fetch.answers(404)
+        return [len(s.transfers), client.head]
+
+    assert told(*WARM) == told()
+    assert told()[0] == (1 if seconds < Limits().linger else 2)
+
+
+def test_what_others_lose_meanwhile_is_asked_for_no_more_often() -> None:
+    """Who asks again waits for the probe that is under way, though nobody has it any more."""
+    s = scenario()
+    s.get(LAYER.under(APP))
+    client = s.get(LAYER.under(OTHER))
+    s.transfers[0].answers(404)
+    again = s.get(LAYER.under(OTHER))
+    assert s.fetch.request.repository == OTHER
+    s.fetch.answers(404)
+    assert (client.status, again.status, again.decision.collapsed) == (404, 404, True)
+
+
+# A probe that fails in passing
+
+
+def test_a_passing_failure_is_asked_about_again_as_a_transfer_would() -> None:
+    s = scenario(records=WARM)
+    client = s.get(LAYER.under(OTHER))
+    s.fetch.answers(503)
+    assert not s.fetches
+    s.passes(Limits().backoff / 2 - 0.001)
+    assert not s.fetches, "not at once"
+    s.passes(Limits().backoff)
+    s.fetch.offers(LAYER)
+    assert client.source == Stored(LAYER.digest)
+
+
+def test_who_asks_while_it_waits_waits_along() -> None:
+    s = scenario(records=WARM)
+    clients = [s.get(LAYER.under(OTHER))]
+    s.fetch.answers(503)
+    clients.append(s.get(LAYER.under(OTHER)))
+    assert not s.fetches
+    for _ in range(Limits().first_attempts - 1):
+        s.passes(Limits().backoff * 2)
+        s.fetch.answers(503)
+    assert [c.status for c in clients] == [502, 502]
+    assert len(s.transfers) == Limits().first_attempts
+
+
+def test_a_head_that_fails_is_not_asked_again() -> None:
+    """An honest error now is better than a late one."""
+    s = scenario()
+    client = s.head(LAYER.under(APP))
+    s.fetch.answers(503)
+    assert client.status == 502
+    assert not s.cache.next_deadline()
+
+
+def test_a_probe_that_waits_ends_when_the_cache_is_taken_offline() -> None:
+    s = scenario(config(ttl=None), WARM)
+    client = s.get(LAYER.under(OTHER))
+    s.fetch.answers(503)
+    s.cache.configure(config(ttl=None, offline=True))
+    s.passes(1)
+    assert client.status == 503
+    assert not s.cache.next_deadline()
+
+
+def test_a_part_that_begins_at_the_beginning_confirms_the_whole() -> None:
+    """A transfer would take it, too."""
+    s = scenario()
+    client = s.head(LAYER.under(APP))
+    s.fetch.answers(405)
+    s.fetch.answers(206, length=40, start=0, size=LAYER.size)
+    assert (client.status, client.answer.length) == (200, LAYER.size)
 
 
 # HEAD of what is not there
@@ -281,6 +379,50 @@ def test_a_probe_goes_on_when_who_asked_leaves() -> None:
     first.leaves()
     s.fetch.offers(LAYER)
     assert second.status == 200
+
+
+def test_a_probe_that_nobody_waits_for_ends_after_a_while() -> None:
+    s = scenario()
+    s.head(LAYER.under(APP)).leaves()
+    s.passes(Limits().linger - 0.001)
+    assert s.fetches
+    s.passes(0.001)
+    assert not s.fetches
+    assert not s.cache.next_deadline()
+
+
+def test_who_comes_in_time_keeps_it_going() -> None:
+    s = scenario()
+    s.head(LAYER.under(APP)).leaves()
+    client = s.head(LAYER.under(APP))
+    s.passes(Limits().linger)
+    s.fetch.offers(LAYER)
+    assert client.status == 200
+
+
+def test_an_answer_that_nobody_waits_for_ends_it_whole() -> None:
+    s = scenario()
+    s.head(LAYER.under(APP)).leaves()
+    s.fetch.answers(404)
+    assert s.cache.next_deadline() is None
+
+
+def test_one_that_waits_for_its_next_try_is_dropped_with_the_wait() -> None:
+    s = scenario(config(ttl=None), WARM)
+    client = s.get(LAYER.under(OTHER))
+    s.fetch.answers(503)
+    s.drains()
+    client.leaves()
+    assert s.cache.next_deadline() is None
+
+
+def test_it_is_not_waited_for_when_the_cache_shuts_down() -> None:
+    s = scenario()
+    client = s.head(LAYER.under(APP))
+    s.drains()
+    assert s.fetches
+    client.leaves()
+    assert not s.fetches
 
 
 def test_a_grant_for_what_is_not_stored_waits_for_the_fill() -> None:

@@ -12,7 +12,7 @@ from distcache.core.exchanges import ExchangeState
 from distcache.core.fills import FillState
 from distcache.core.invariants import check
 from distcache.core.oci import Digest, Repository, TagRef
-from distcache.core.pull import Authority, Ping
+from distcache.core.pull import Authority, Method, Ping, Probing
 from distcache.core.state import Look, State
 from distcache.core.tags import TagState
 from tests.core.content import (
@@ -34,12 +34,14 @@ BLOB = LAYER.under(APP)
 ALICE = Authority("a", Secret("a"))
 OWN = TagRef(Repository(HUB, "library/app", "a"), "1")
 GREETING = Ping(Repository(HUB, "", "a"))
+PROBED = Probing(APP, blob("probed").content, Method.HEAD)
+RESTING = Probing(OTHER, LAYER.content, Method.GET)
 IDLE, DOOMED, GONE = blob("idle"), blob("doomed"), blob("gone")
 
 
 def busy() -> State:
     """Everything at once: 1 reads a stored blob, 2 a fill; 3 waits for a tag, 4 for a probe, 5
-    for a manifest; a fill backs off, a blob is being deleted."""
+    for a manifest; a fill and a probe back off, a blob is being deleted."""
     s = scenario(config(ttl=1e6), records(held(LAYER, IDLE), held(DOOMED, used=-1e6)))
     s.get(BLOB)
     s.get(blob("coming").under(APP))
@@ -56,6 +58,8 @@ def busy() -> State:
     s.get(manifest("x").under(OTHER))
     tag(s)
     login(s)
+    s.get(LAYER.under(OTHER))
+    s.fetches[-1].answers(503)
     state = s.cache._state
     check(state)
     return state
@@ -104,6 +108,13 @@ def point_elsewhere(s: State) -> None:
     known(s, descriptor=LAYER.descriptor)
 
 
+def leave_a_probe(s: State) -> None:
+    s.probes[RESTING] = evolve(s.probes[RESTING], waiters=())
+    number = next(n for n, x in s.exchanges.items() if x.on == RESTING)
+    del s.exchanges[number]
+    s.deadlines.clear(("answer", number))
+
+
 def stop_asking_for_a_tag(s: State) -> None:
     s.tags[LATEST] = evolve(s.tags[LATEST], state=TagState.STALE)
     fetch = s.calls.pop(LATEST).fetch
@@ -143,6 +154,11 @@ BROKEN: dict[str, Breakage] = {
     "a probe whose waiter waits for something else": lambda s: s.probes.update(
         {k: evolve(p, waiters=(*p.waiters, 3)) for k, p in s.probes.items()}
     ),
+    "a probe that backs off without an end": lambda s: s.deadlines.clear((RESTING, "retry")),
+    "a probe's end without backing off": lambda s: s.deadlines.set((PROBED, "retry"), 0.0),
+    "a probe that nobody waits for without an end": leave_a_probe,
+    "an end to a probe that somebody waits for": lambda s: s.deadlines.set((PROBED, "linger"), 0.0),
+    "a probe without a call": lambda s: s.calls.pop(PROBED),
     "a tag whose waiter waits for something else": lambda s: s.tags.update(
         {LATEST: evolve(s.tags[LATEST], waiters=(3, 4))}
     ),

@@ -5,7 +5,7 @@ from attrs import evolve
 
 from distcache.core import problems
 from distcache.core.effects import Code, Problem
-from distcache.core.events import Cause
+from distcache.core.events import Cause, UpstreamHead
 from distcache.core.oci import Content, Kind, Reference
 from distcache.core.problems import (
     INCOMPLETE,
@@ -17,6 +17,7 @@ from distcache.core.problems import (
     WRONG_RANGE,
     Failure,
     problem,
+    refusal,
 )
 from tests.core.content import APP, IMAGE, LATEST, LAYER, REFERRERS, TAGS
 
@@ -155,3 +156,18 @@ def test_what_is_wrong_with_what_upstream_sent_is_said(failure: Failure) -> None
 )
 def test_why_upstream_could_not_be_asked_is_said(cause: Cause, words: str) -> None:
     assert problem(Failure(cause=cause), APP, LAYER.content).message == f"hub {words}"
+
+
+@pytest.mark.parametrize("status", [100, 204, 304, 401, 404, 429, 500])
+def test_a_head_without_content_is_a_failure_of_its_status(status: int) -> None:
+    head = UpstreamHead(status, retry_after=7)
+    assert refusal(head, 0) == Failure(status, retry_after=7)
+
+
+def test_a_head_brings_content_that_goes_on_from_what_is_there() -> None:
+    assert refusal(UpstreamHead(200, 100), 0) is None
+    assert refusal(UpstreamHead(200, 100), 40) is None, "the whole, again"
+    assert refusal(UpstreamHead(206, 60, 40), 40) is None
+    assert refusal(UpstreamHead(206, 60, 40), 39) is WRONG_RANGE
+    assert refusal(UpstreamHead(206, 60, 40), 41) is WRONG_RANGE
+    assert refusal(UpstreamHead(416), 40) is WRONG_RANGE

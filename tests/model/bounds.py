@@ -31,6 +31,9 @@ SMALL = {
     "the tag is gone for a while": Bound(("tag",), moves=1, clients=1, starts=3, wakes=2, faults=0),
     "HEADs, conditions, empty": Bound(("head-tag", "head-blob", "have-blob", "empty", "beyond")),
     "strangers and cousins": Bound(("blob", "cousin", "stranger"), kinds=("unhelpful", "bare")),
+    "strangers, and upstream breaks": Bound(
+        ("stranger",), stocked=True, closes=1, kinds=("broken", "cut")
+    ),
     "a stranger's HEAD": Bound(("head-stranger", "blob"), faults=0, closes=1),
     "HEAD refused, no digests, listings": Bound(("tag", "tags", "head-blob"), plain=True),
     "a token": Bound(auth="bearer", wakes=0, kinds=(*REDIRECTS, *REFUSALS)),

@@ -89,6 +89,7 @@ PULLS = {
     "empty": Pull(Method.GET, ByDigest(A, EMPTY)),
     "cousin": Pull(Method.GET, ByDigest(COUSIN, BLOB)),
     "stranger": Pull(Method.GET, ByDigest(OTHER, BLOB)),
+    "manifest-stranger": Pull(Method.GET, ByDigest(OTHER, MANIFEST[D1])),
     "head-stranger": Pull(Method.HEAD, ByDigest(OTHER, BLOB)),
     **{name: pull for who in AUTHORITIES for name, pull in _own_pulls(who).items()},
 }

@@ -19,11 +19,11 @@ from .events import (
     TokenRefused,
     UpstreamHead,
 )
-from .exchanges import Exchange, ExchangeState
+from .exchanges import ExchangeState
 from .fills import Fill
 from .oci import Content, Time
 from .problems import Failure, problem
-from .pull import Catalog, Ping, Probing
+from .pull import Ping, Probing
 from .state import FillKey, Look, Owner, Relay, State
 from .values import evolve
 
@@ -89,7 +89,7 @@ def settle(state: State, key: FillKey, failure: Failure | None, now: Time) -> No
             continue
         x = evolve(x, on=None, turns=x.turns + 1)
         state.exchanges[number] = x
-        better = failure.elsewhere or _repository_differs(x, fill)
+        better = failure.elsewhere or fills.reads_along(state, number, fill)
         if better and x.turns <= state.limits.redispatch:
             state.wake((number,), Look())
         else:
@@ -138,7 +138,7 @@ def _failed(state: State, owner: Owner, failure: Failure, now: Time) -> None:
     if isinstance(owner, Content | Relay):
         settle(state, owner, transfers.cut(state, owner, failure, now), now)
     elif isinstance(owner, Probing):
-        grants.on_failed(state, owner, failure)
+        grants.on_failed(state, owner, failure, now)
     elif isinstance(owner, Ping):
         pings.on_failed(state, owner, failure, now)
     else:
@@ -184,9 +184,3 @@ def _relay(
         exchanges.abort(state, number, reason, now)
     elif failure is not None:
         state.wake((number,), failure)
-
-
-def _repository_differs(x: Exchange, fill: Fill) -> bool:
-    target = x.pull.target
-    assert not isinstance(target, Catalog), "it waits for nothing"
-    return target.repository != fill.repository

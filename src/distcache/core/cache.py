@@ -17,7 +17,7 @@ from . import (
     decide,
     eviction,
     exchanges,
-    fills,
+    grants,
     hits,
     invariants,
     operations,
@@ -57,7 +57,7 @@ from .hits import Hit
 from .inventory import BlobStored, GrantStored, Inventory, PinStored, SeenStored, TagStored
 from .oci import Content, Digest, Repository, TagRef, Time
 from .problems import TOO_SLOW
-from .pull import Pull
+from .pull import Probing, Pull
 from .reports import Explanation, Filling, Image, Named, Reach, Stats
 from .state import Relay, State
 from .tokens import TokenKey
@@ -262,9 +262,7 @@ class Cache:
                     self._due(key, now)
                     self._settle(now)
             case Draining():
-                state.draining = True
-                for key in list(state.fills):
-                    fills.drop_if_unread(state, key)
+                exchanges.drain(state)
             case Forgotten():
                 operations.forget(state, event.what)
             case Pinned():
@@ -292,8 +290,10 @@ class Cache:
                 decide.fail(state, number, TOO_SLOW, now)
             case (Content() | Relay() as fill, "retry"):
                 arrivals.settle(state, fill, transfers.again(state, fill, now), now)
-            case (Content() | Relay() as fill, "linger"):
-                fills.drop_if_unread(state, fill)
+            case (Probing() as probing, "retry"):
+                grants.again(state, probing, now)
+            case (Content() | Relay() | Probing() as owner, "linger"):
+                exchanges.lapse(state, owner)
             case (authorities.KEY, str(name)):
                 authorities.expire(state, name, now)
             case TokenKey():

@@ -50,7 +50,8 @@ class Limits:
     token_margin: float = 5.0
     """A token this near its end is not used: it would run out on the way."""
     linger: float = 10.0
-    """How long a fill that nobody reads and that is not far along waits for a reader."""
+    """How long a fill that nobody reads and that is not far along waits for a reader, and a
+    probe that nobody waits for for somebody who does."""
     used_resolution: float = 60.0
     """Uses closer together than this are journalled once."""
     authority: float = 300.0

@@ -211,11 +211,13 @@ def _content(
     if state.config.offline:
         respond.refuse(state, number, x, problems.OFFLINE, now)
         return
-    known = blob is not None or fill is not None
+    probing = Probing(repository, content, Method.HEAD if bodiless else Method.GET)
+    # Who asks again waits for what asks already, whatever others have got or lost meanwhile.
+    asking = fill is not None and fill.status is None and fill.repository == repository
+    known = blob is not None or fill is not None or probing in state.probes
     described = x.probed is not None or x.descriptor is not None
-    if (bodiless and not described) or (known and not may):
+    if (bodiless and not described) or (known and not may and not asking):
         x = evolve(x, fwd=_why(x, None))
-        probing = Probing(repository, content, Method.HEAD if bodiless else Method.GET)
         joined = grants.probe(state, number, probing, now)
         _await(state, number, x, joined, probing, now)
         return

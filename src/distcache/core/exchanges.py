@@ -14,7 +14,7 @@ from .decision import Fwd
 from .effects import Abort, Finish, SendBody, Source, Stored
 from .oci import Content, Descriptor, Digest, Time
 from .pull import Ping, Probing, Pull, Span
-from .state import Look, Owner, Relay, State
+from .state import FillKey, Look, Owner, Relay, State
 from .tables import step
 from .values import evolve
 
@@ -173,6 +173,24 @@ def publish(state: State, number: int, digest: Digest) -> None:
     blobs.read(state, digest, +1)
 
 
+def drain(state: State) -> None:
+    """No new ones from now on, and nothing goes on that nobody waits for."""
+    state.draining = True
+    for key in list(state.fills):
+        fills.drop_if_unread(state, key)
+    for asked, probe in list(state.probes.items()):
+        if not probe.waiters:
+            grants.drop(state, asked)
+
+
+def lapse(state: State, owner: FillKey | Probing) -> None:
+    """Nobody has come for whom it would go on."""
+    if isinstance(owner, Probing):
+        grants.drop(state, owner)
+    else:
+        fills.drop_if_unread(state, owner)
+
+
 def abort(state: State, number: int, reason: str, now: Time) -> None:
     state.emit(Abort(number, reason))
     close(state, number, now)
@@ -191,7 +209,7 @@ def _let_go(state: State, number: int, x: Exchange, now: Time) -> None:
         blobs.read(state, x.reading, -1)
     match x.on:
         case Probing():
-            grants.leave(state, x.on, number)
+            grants.leave(state, x.on, number, now)
         case Ping():
             if x.on in state.pings:
                 pings.leave(state, x.on, number)

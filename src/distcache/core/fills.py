@@ -17,7 +17,7 @@ from .effects import CommitBlob, DiscardSpool, Level, Medium, Note, Spool
 from .events import StoreFault
 from .oci import Content, Document, Kind, Repository, Time
 from .problems import Failure
-from .pull import Method
+from .pull import Catalog, Method
 from .state import FillKey, Look, Relay, State
 from .tables import step
 from .values import evolve
@@ -135,7 +135,8 @@ def join(
     """Let `exchange` read the fill; True when it was running already."""
     fill = state.fills.get(content)
     if fill is not None:
-        state.deadlines.clear((content, "linger"))
+        if fill.status is not None or repository == fill.repository:
+            state.deadlines.clear((content, "linger"))
         granted = fill.granted if repository in fill.granted else (*fill.granted, repository)
         state.fills[content] = evolve(fill, readers=(*fill.readers, exchange), granted=granted)
         return True
@@ -188,18 +189,28 @@ def leave(state: State, key: FillKey, exchange: int, now: Time) -> None:
     fill = state.fills[key]
     fill = evolve(fill, readers=tuple(r for r in fill.readers if r != exchange))
     state.fills[key] = fill
-    if fill.readers or fill.state is FillState.COMMITTING:
+    if _wanted(state, fill):
         return
     if fill.state is FillState.KEEPING or isinstance(key, Relay) or state.draining:
-        drop(state, key)
+        drop_if_unread(state, key)
     elif fill.size is None or fill.have * 2 < fill.size:
         state.deadlines.set((key, "linger"), now + state.limits.linger)
 
 
+def reads_along(state: State, reader: int, fill: Fill) -> bool:
+    """Whether it came for another repository than the fill's."""
+    target = state.exchanges[reader].pull.target
+    assert not isinstance(target, Catalog), "it waits for nothing"
+    return target.repository != fill.repository
+
+
 def drop_if_unread(state: State, key: FillKey) -> None:
-    fill = state.fills[key]
-    if not fill.readers and fill.state is not FillState.COMMITTING:
-        drop(state, key)
+    """End it unless it goes on for somebody. Who read along for another repository is better off
+    alone."""
+    if not _wanted(state, state.fills[key]):
+        for reader in drop(state, key).readers:
+            state.exchanges[reader] = evolve(state.exchanges[reader], on=None)
+            state.wake((reader,), Look())
 
 
 def drop(state: State, key: FillKey) -> Fill:
@@ -210,6 +221,14 @@ def drop(state: State, key: FillKey) -> Fill:
     state.deadlines.clear((key, "linger"))
     state.emit(DiscardSpool(fill.spool))
     return fill
+
+
+def _wanted(state: State, fill: Fill) -> bool:
+    """Whether it goes on for somebody, or for the store. Before upstream has answered it does so
+    for those of its own repository alone, whom it must not show that others want the same."""
+    if fill.state is FillState.COMMITTING:
+        return True
+    return any(fill.status is not None or not reads_along(state, r, fill) for r in fill.readers)
 
 
 def request(state: State, key: FillKey, fill: Fill, now: Time) -> Failure | None:

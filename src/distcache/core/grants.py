@@ -2,20 +2,22 @@
 
 Bytes are stored once, by digest; the right to serve them is per repository. It comes from
 upstream having served or confirmed the content under that repository, or from a manifest
-that the repository may serve and that names it. Whoever knows a digest gains nothing by it.
+that the repository may serve and that names it. Whoever knows a digest gains nothing by it:
+a probe asks as often as a fill that brings nothing, in the same way and at the same times, so
+that neither the answer nor how long it takes tells what others hold.
 """
 
 from enum import Enum
 
 from attrs import frozen
 
-from . import acceptance, blobs, calls
+from . import acceptance, blobs, calls, retry
 from .calls import Call
 from .effects import Journal
 from .events import UpstreamHead
 from .inventory import GrantStored
 from .oci import Content, Descriptor, Kind, Repository, Time
-from .problems import Failure
+from .problems import Failure, refusal
 from .pull import Method, Probing
 from .state import Resolved, State
 from .tables import step
@@ -28,6 +30,7 @@ class ProbeState(Enum):
     NONE = "none"
     HEAD = "head"
     GET = "get"
+    BACKOFF = "backoff"
 
     __hash__ = object.__hash__
 
@@ -36,6 +39,8 @@ class ProbeInput(Enum):
     ASKED = "asked"
     WANTED = "wanted"
     UNHELPFUL = "unhelpful"
+    CUT = "cut"
+    RETRY = "retry"
 
     __hash__ = object.__hash__
 
@@ -46,6 +51,9 @@ TRANSITIONS = {
     (ProbeState.HEAD, ProbeInput.ASKED): ProbeState.HEAD,
     (ProbeState.GET, ProbeInput.ASKED): ProbeState.GET,
     (ProbeState.HEAD, ProbeInput.UNHELPFUL): ProbeState.GET,
+    (ProbeState.GET, ProbeInput.CUT): ProbeState.BACKOFF,
+    (ProbeState.BACKOFF, ProbeInput.ASKED): ProbeState.BACKOFF,
+    (ProbeState.BACKOFF, ProbeInput.RETRY): ProbeState.GET,
 }
 
 UNHELPFUL = (400, 403, 405, 501)
@@ -55,10 +63,11 @@ UNHELPFUL = (400, 403, 405, 501)
 @frozen
 class Probe:
     """A HEAD for content under a repository, for all who wait; a GET whose body nobody reads
-    where the bytes are wanted, or HEAD is refused or tells no length."""
+    where the bytes are wanted, or HEAD is refused or tells no length. `attempts` counts GETs."""
 
     state: ProbeState
     waiters: tuple[int, ...]
+    attempts: int = 1
 
 
 def granted(state: State, repository: Repository, content: Content) -> bool:
@@ -92,13 +101,14 @@ def grant(state: State, repository: Repository, content: Content) -> None:
 def probe(state: State, exchange: int, key: Probing, now: Time) -> Failure | bool:
     """Let `exchange` wait for upstream's word; True when another was waiting already."""
     asked = state.probes.get(key)
-    before = asked.state if asked else ProbeState.NONE
-    wanted = asked is None and key.method is Method.GET
-    after = step(TRANSITIONS, before, ProbeInput.WANTED if wanted else ProbeInput.ASKED)
-    waiters = asked.waiters if asked else ()
-    state.probes[key] = Probe(after, (*waiters, exchange))
     if asked is not None:
+        state.deadlines.clear((key, "linger"))
+        after = step(TRANSITIONS, asked.state, ProbeInput.ASKED)
+        state.probes[key] = evolve(asked, state=after, waiters=(*asked.waiters, exchange))
         return True
+    put = ProbeInput.WANTED if key.method is Method.GET else ProbeInput.ASKED
+    after = step(TRANSITIONS, ProbeState.NONE, put)
+    state.probes[key] = Probe(after, (exchange,))
     failure = calls.start(state, key, Call(key.method, key.repository, key.content), now)
     if failure is not None:
         del state.probes[key]
@@ -111,31 +121,75 @@ def on_answer(state: State, key: Probing, head: UpstreamHead, now: Time) -> None
     vague = head.status == 200 and head.length is None
     if asked.state is ProbeState.HEAD and (vague or head.status in UNHELPFUL):
         calls.finish(state, key)
-        after = step(TRANSITIONS, asked.state, ProbeInput.UNHELPFUL)
-        state.probes[key] = evolve(asked, state=after)
-        again = Call(Method.GET, key.repository, key.content)
-        failure = calls.start(state, key, again, now)
-        if failure is not None:
-            on_failed(state, key, failure)
+        _get(
+            state,
+            key,
+            evolve(asked, state=step(TRANSITIONS, asked.state, ProbeInput.UNHELPFUL)),
+            now,
+        )
         return
-    calls.finish(state, key)
-    if head.status != 200:
-        on_failed(state, key, Failure(head.status, retry_after=head.retry_after))
+    failure = refusal(head, 0)
+    if failure is not None:
+        on_failed(state, key, failure, now)
         return
-    del state.probes[key]
+    waiters = drop(state, key).waiters
     grant(state, key.repository, key.content)
     # A manifest's type matters: without one, the manifest itself must be looked into.
     kind = OCTETS if key.content.kind is Kind.BLOB else head.media_type or ""
-    descriptor = Descriptor(key.content, head.length, kind)
-    state.wake(asked.waiters, Resolved(descriptor, head.status))
+    size = head.size if head.status == 206 else head.length
+    state.wake(waiters, Resolved(Descriptor(key.content, size, kind), head.status))
 
 
-def on_failed(state: State, key: Probing, failure: Failure) -> None:
-    calls.finish(state, key)
-    state.wake(state.probes.pop(key).waiters, failure)
-
-
-def leave(state: State, key: Probing, exchange: int) -> None:
-    """The probe itself goes on: it is cheap, and may be wanted again."""
+def on_failed(state: State, key: Probing, failure: Failure, now: Time) -> None:
+    """A GET is tried again as the transfer that it stands for would be."""
     asked = state.probes[key]
-    state.probes[key] = evolve(asked, waiters=tuple(w for w in asked.waiters if w != exchange))
+    wanted = asked.state is ProbeState.GET
+    if not wanted or not retry.worthwhile(failure, asked.attempts, state.limits, begun=False):
+        _give_up(state, key, failure)
+        return
+    calls.finish(state, key)
+    attempts = asked.attempts + 1
+    wait = retry.delay(key.content.digest, attempts, state.limits, failure.retry_after)
+    after = step(TRANSITIONS, asked.state, ProbeInput.CUT)
+    state.probes[key] = evolve(asked, state=after, attempts=attempts)
+    state.deadlines.set((key, "retry"), now + wait)
+
+
+def again(state: State, key: Probing, now: Time) -> None:
+    """The wait is over."""
+    asked = state.probes[key]
+    _get(state, key, evolve(asked, state=step(TRANSITIONS, asked.state, ProbeInput.RETRY)), now)
+
+
+def leave(state: State, key: Probing, exchange: int, now: Time) -> None:
+    """Without anybody who waits it goes on for as long as an unread fill does: else who comes
+    again would learn by it whether it is one."""
+    asked = state.probes[key]
+    waiters = tuple(w for w in asked.waiters if w != exchange)
+    state.probes[key] = evolve(asked, waiters=waiters)
+    if waiters:
+        return
+    if state.draining:
+        drop(state, key)
+    else:
+        state.deadlines.set((key, "linger"), now + state.limits.linger)
+
+
+def drop(state: State, key: Probing) -> Probe:
+    """End it, whatever its state."""
+    calls.finish(state, key)
+    state.deadlines.clear((key, "retry"))
+    state.deadlines.clear((key, "linger"))
+    return state.probes.pop(key)
+
+
+def _get(state: State, key: Probing, asked: Probe, now: Time) -> None:
+    """Ask with GET."""
+    state.probes[key] = asked
+    failure = calls.start(state, key, Call(Method.GET, key.repository, key.content), now)
+    if failure is not None:
+        _give_up(state, key, failure)
+
+
+def _give_up(state: State, key: Probing, failure: Failure) -> None:
+    state.wake(drop(state, key).waiters, failure)

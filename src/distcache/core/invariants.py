@@ -4,6 +4,7 @@ from .authorities import KEY
 from .blobs import BlobState
 from .exchanges import ExchangeState
 from .fills import FillState
+from .grants import ProbeState
 from .oci import Content
 from .pings import PingState
 from .pull import Ping, Probing
@@ -61,7 +62,8 @@ def _exchanges(state: State) -> None:
 
 def _owners(state: State) -> None:
     """Each call has an owner that wants it, each owner that waits for upstream has a call."""
-    wanted: set[object] = set(state.probes)
+    resting = {p for p, probe in state.probes.items() if probe.state is ProbeState.BACKOFF}
+    wanted: set[object] = set(state.probes.keys() - resting)
     wanted |= {r for r, tag in state.tags.items() if tag.state is TagState.REVALIDATING}
     wanted |= {p for p, greeting in state.pings.items() if greeting.state is PingState.ASKED}
     wanted |= {key for key, fill in state.fills.items() if fill.state in IN_FLIGHT}
@@ -76,6 +78,8 @@ def _owners(state: State) -> None:
             assert state.exchanges[number].on == key, (key, number)
     for asked, probe in state.probes.items():
         assert all(state.exchanges[n].on == asked for n in probe.waiters), (asked, probe)
+        assert (asked in resting) == ((asked, "retry") in state.deadlines), (asked, probe)
+        assert bool(probe.waiters) != ((asked, "linger") in state.deadlines), (asked, probe)
 
 
 def _references(state: State) -> None:

@@ -7,7 +7,7 @@ The rule of the house: 404 only when upstream said 404, 401 and 403 only when up
 from attrs import frozen
 
 from .effects import Code, Problem
-from .events import Cause, Challenge
+from .events import Cause, Challenge, UpstreamHead
 from .oci import Content, Kind, Reference, ReferrersRef, Repository, TagsRef
 from .pull import Ping
 
@@ -51,6 +51,16 @@ NO_TOKEN = Failure(fault="neither a token nor a refusal")
 INCOMPLETE = Failure(fault="a list whose pages cannot all be had")
 UNKEPT = Failure(fault="a list that cannot be kept")
 WRONG_RANGE = Failure(fault="another range than asked for")
+
+
+def refusal(head: UpstreamHead, have: int) -> Failure | None:
+    """Why a head brings no content; `have`: bytes that are there. Who asks on behalf of somebody
+    who may not have them must not be answered otherwise than who fetches."""
+    if head.status == 416 or (head.status == 206 and head.start != have):
+        return WRONG_RANGE
+    if head.status not in (200, 206):
+        return Failure(head.status, retry_after=head.retry_after)
+    return None
 
 
 def problem(

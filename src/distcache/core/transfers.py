@@ -5,7 +5,7 @@ from .effects import DiscardSpool
 from .events import Cause, UpstreamHead
 from .fills import TRANSITIONS, FillInput, content_of
 from .oci import Digest, Document, Kind, Time
-from .problems import NOT_A_DOCUMENT, SHORT, WRONG_DIGEST, WRONG_RANGE, Failure
+from .problems import NOT_A_DOCUMENT, SHORT, WRONG_DIGEST, WRONG_RANGE, Failure, refusal
 from .state import FillKey, Look, Relay, State
 from .tables import step
 from .values import evolve
@@ -14,11 +14,11 @@ from .values import evolve
 def on_answer(state: State, key: FillKey, head: UpstreamHead, now: Time) -> Failure | None:
     """A head; a failure when the fill cannot go on (`cut` decides whether it is tried again)."""
     fill = state.fills[key]
-    if head.status == 416 or (head.status == 206 and head.start != fill.have):
+    failure = refusal(head, fill.have)
+    if failure is WRONG_RANGE:
         state.fills[key] = evolve(fill, ranged=False)
-        return WRONG_RANGE
-    if head.status not in (200, 206):
-        return Failure(head.status, retry_after=head.retry_after)
+    if failure is not None:
+        return failure
     size = head.size if head.status == 206 else head.length
     if fill.size is not None and size is not None and size != fill.size:
         return calls.refuse(state, state.calls[key], SHORT, now)
@@ -62,18 +62,14 @@ def on_ended(
 
 
 def cut(state: State, key: FillKey, failure: Failure, now: Time) -> Failure | None:
-    """The transfer broke: go on later from the watermark, if that can help and has not been
-    tried too often. Where nothing has come yet only a broken connection or a 5xx is, and few
-    times: an honest error now is better than a late one. A mirror's failures do not count."""
+    """The transfer broke: go on later from the watermark, if that is worthwhile. A mirror's
+    failures do not count."""
     fill = state.fills[key]
-    begun = fill.status is not None
-    passing = failure.status is not None and failure.status >= 500
-    worth = begun or passing or failure.cause is Cause.CUT or failure is WRONG_RANGE
-    spent = fill.attempts >= (state.limits.attempts if begun else state.limits.first_attempts)
     if failure.elsewhere and failure.cause is not Cause.TOO_LARGE:
         pause(state, key, now, counts=False)
         return None
-    if failure.definite or not worth or spent or failure.cause is Cause.TOO_LARGE:
+    begun = fill.status is not None
+    if not retry.worthwhile(failure, fill.attempts, state.limits, begun=begun):
         return failure
     pause(state, key, now, failure.retry_after)
     return None
