@@ -29,7 +29,7 @@ def actions(world: World) -> Iterator[str]:
         if left["closes"]:
             yield f"close {number}"
     for number in sorted(world.fetches):
-        yield from _goes_on(world, number)
+        yield from goes_on(world, number)
         for kind in _goes_wrong(world, number):
             if kind in kinds:
                 yield f"fetch {number} {kind}"
@@ -63,7 +63,7 @@ def benign(world: World) -> str | None:
         if world.clients[number].out is not None:
             return f"sent {number}"
     for number in sorted(world.fetches):
-        return next(_goes_on(world, number))
+        return next(goes_on(world, number))
     for job in world.jobs:
         return f"job {job.digest} ok"
     for number in sorted(world.tokens):
@@ -71,7 +71,8 @@ def benign(world: World) -> str | None:
     return "wake" if world.cache.next_deadline() is not None else None
 
 
-def _goes_on(world: World, number: int) -> Iterator[str]:
+def goes_on(world: World, number: int) -> Iterator[str]:
+    """How a fetch goes on well."""
     sim = world.fetches[number]
     if sim.at is None:
         yield f"fetch {number} head"

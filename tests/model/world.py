@@ -9,6 +9,8 @@ right with each of them used at any moment.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from distcache.core import effects as fx
 from distcache.core import events as ev
 from distcache.core.cache import Cache
@@ -72,6 +74,8 @@ class World:
         self.last_fetch = 0
         self.event: ev.Event | None = None
         """What the core is being told."""
+        self.did: Sequence[fx.Effect] = ()
+        """What it did about it."""
         self.timed = bool(bound.tag_ttl or bound.scarce or bound.stale_if_error < FOR_EVER)
         shown = [PULLS[name].authority for name in bound.pulls]
         self.absolute = any(a is not None and a.expires is not None for a in shown)
@@ -110,7 +114,8 @@ class World:
         """Tell the core, and take what it does about it. `about`: what this is an answer to."""
         self.sightings.events.add(type(event))
         self.event = event
-        for effect in self.cache.handle(event, self.now):
+        self.did = self.cache.handle(event, self.now)
+        for effect in self.did:
             self.sightings.effects.add(type(effect))
             if isinstance(effect, fx.Fetch):
                 promises.fetch(self, effect)
