@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from distcache.commands import keeping
 from tests.commands.shop import NEW, OLD, SHARED, Shop
 from tests.operations.old_registry import Old
 from tests.support.origin import Item
@@ -69,6 +71,31 @@ def test_verify_says_which_wrong_file_stays_as_the_server_does_not_know_it(anyho
     assert again.exit_code == len(wrong)
     told = json.loads(again.stdout)
     assert (told["wrong"], told["dropped"]) == (wrong, [])
+
+
+def test_verify_says_which_wrong_file_stays_as_it_is_being_sent(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "DELETED_WITHIN", 0.1)
+    large = b"l" * 32 * 1024 * 1024
+    digest = Item(large, "").digest
+    shop.upstream.add_image("library/large", "1", [large])
+    with shop.running():
+        shop.ask("warm", "large:1")
+        shop.settle()
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect(("127.0.0.1", shop.port))
+            slow.sendall(
+                f"GET /v2/library/large/blobs/{digest} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+            )
+            assert slow.recv(12) == b"HTTP/1.1 200"
+            spoil(shop, digest)
+            done = shop.run("verify")
+            assert f"wrong: {digest}, stays: it is being sent; verify again later\n" in done.stdout
+            assert done.exit_code == 1
+    assert shop.run("verify").exit_code == 1
+    assert shop.ask("verify")["wrong"] == []
 
 
 def test_verify_mends_a_store_without_a_server(shop: Shop) -> None:

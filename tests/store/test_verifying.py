@@ -52,3 +52,16 @@ def test_what_cannot_be_read_is_wrong(tmp_path: Path) -> None:
     digest = Digest(f"sha256:{'0' * 64}")
     (tmp_path / "blobs" / "sha256" / ("0" * 64)).mkdir(parents=True)
     assert not verify_file(tmp_path, digest, lambda _: None)
+
+
+def test_what_must_not_be_read_is_not_said_to_be_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = stored(tmp_path, b"abc")
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "blobs/it")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(StoreError, match=r"Permission denied: 'blobs/it'"):
+        verify_file(tmp_path, digest, lambda _: None)

@@ -1,5 +1,6 @@
 """`verify`, `import`: the bytes on disk."""
 
+import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -28,8 +29,8 @@ def verify(
 ) -> None:
     """Read everything that is stored and drop what is not what its name says.
 
-    Works while the server runs; what that does not know stays. Exit status 1 when something was
-    wrong."""
+    Works while the server runs; what that does not know, or is sending, stays. Exit status 1 when
+    something was wrong."""
     settings = settings_of(config)
     wrong: list[Digest] = []
     with told():
@@ -40,20 +41,18 @@ def verify(
             for digest in found:
                 if not verify_file(settings.root, digest, lambda n: bar.advance(task, n)):
                     wrong.append(digest)
-    dropped: list[Digest] = []
-    trouble = _drop(settings, wrong, dropped) if wrong and not dry_run else None
+    fates: dict[Digest, str] = {}
+    trouble = _drop(settings, wrong, fates) if wrong and not dry_run else None
     tree = {
         "checked": len(found),
         "bytes": sum(found.values()),
         "wrong": wrong,
-        "dropped": dropped,
+        "dropped": [name for name, fate in fates.items() if fate == DROPPED],
     }
-
-    tried = not dry_run and trouble is None
 
     def draw(console: object) -> None:
         for name in wrong:
-            print(f"wrong: {name}{_fate(name in dropped, tried)}")
+            print(f"wrong: {name}, {fates[name]}" if name in fates else f"wrong: {name}")
         print(f"{len(found)} blobs, {size(sum(found.values()))} read; {len(wrong)} wrong")
 
     show(tree, as_json, draw)
@@ -63,16 +62,37 @@ def verify(
         raise typer.Exit(1)
 
 
-def _drop(settings: Settings, wrong: Sequence[Digest], dropped: list[Digest]) -> Failed | None:
-    """Fills `dropped`. Why no more could be done, if so."""
+DROPPED = "dropped"
+UNKNOWN = "stays: the server does not know it; stop it and verify again"
+SENT = "stays: it is being sent; verify again later"
+
+DELETED_WITHIN = 5.0
+"""Seconds. What is forgotten is deleted at once, behind what the store has to do before."""
+
+
+def _drop(settings: Settings, wrong: Sequence[Digest], fates: dict[Digest, str]) -> Failed | None:
+    """Fills `fates`. Why no more could be done, if so."""
     try:
         with told(), connected(settings) as cache:
             for digest in wrong:
-                if _forget(cache, digest) or verify_file(settings.root, digest, lambda _: None):
-                    dropped.append(digest)
+                if _forget(cache, digest):
+                    fates[digest] = DROPPED if _deleted(settings.root, digest) else SENT
+                else:
+                    right = verify_file(settings.root, digest, lambda _: None)
+                    fates[digest] = DROPPED if right else UNKNOWN
     except Failed as failed:
         return failed
     return None
+
+
+def _deleted(root: Path, digest: Digest) -> bool:
+    """Whether the file goes, or has made room for a right one."""
+    until = time.monotonic() + DELETED_WITHIN
+    while not verify_file(root, digest, lambda _: None):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _forget(cache: Line, digest: Digest) -> bool:
@@ -84,12 +104,6 @@ def _forget(cache: Line, digest: Digest) -> bool:
             raise
         return False
     return True
-
-
-def _fate(dropped: bool, tried: bool) -> str:
-    if dropped:
-        return ", dropped"
-    return ", stays: the server does not know it; stop it and verify again" if tried else ""
 
 
 def import_(

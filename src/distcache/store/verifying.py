@@ -7,7 +7,7 @@ from pathlib import Path
 from distcache.core.oci import Digest
 
 from .digests import ALGORITHMS, split, supported
-from .errors import translated
+from .errors import StoreError, translated
 
 PIECE = 1024 * 1024
 """Bytes read at once."""
@@ -31,7 +31,7 @@ def stored_digests(root: Path) -> dict[Digest, int]:
 
 def verify_file(root: Path, digest: Digest, progress: Callable[[int], None]) -> bool:
     """Whether the file holds what its name says; one that is deleted meanwhile is not wrong.
-    `progress` hears of bytes read."""
+    `progress` hears of bytes read. StoreError: it must not be read, which says nothing of it."""
     algorithm, name = split(digest)
     running = hashlib.new(algorithm)
     try:
@@ -41,6 +41,8 @@ def verify_file(root: Path, digest: Digest, progress: Callable[[int], None]) -> 
                 progress(len(piece))
     except FileNotFoundError:
         return True
+    except PermissionError as error:
+        raise StoreError(str(error)) from error
     except OSError:
         return False
     return running.hexdigest() == name
