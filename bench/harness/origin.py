@@ -37,7 +37,7 @@ http {{
     sendfile on;
     tcp_nopush on;
     keepalive_requests 1000000000;
-    open_file_cache max=50000 inactive=1h;
+    open_file_cache max=8192 inactive=1h;
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         root {root};

@@ -156,7 +156,7 @@ http {{
     tcp_nodelay on;
     keepalive_timeout 75s;
     keepalive_requests 1000000000;
-    open_file_cache max=50000 inactive=1h;
+    open_file_cache max=8192 inactive=1h;
     ssl_protocols TLSv1.2 TLSv1.3;
     proxy_cache_path {directory}/store levels=1:2 keys_zone=c:64m max_size=100g inactive=30d
         use_temp_path=off;
