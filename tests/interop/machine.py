@@ -86,6 +86,21 @@ class Machine:
         Path(f"/proc/{self.pid}/root{path}").write_text(text)
 
 
+PROBE = """mount -t tmpfs tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root /mnt/groups
+mount -t overlay overlay /mnt/root -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work
+mount -t cgroup2 cgroup2 /mnt/groups
+rmdir "$(mktemp -d /mnt/groups/distcache-XXXXXX)"
+"""
+
+
+def forbidden() -> str | None:
+    """Why nothing can be booted here, though root wants it: some sandboxes allow no mounts."""
+    command = ["unshare", "--mount", "--pid", "--cgroup", "--fork", "sh", "-ec", PROBE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return done.stderr.strip() or "no reason given" if done.returncode else None
+
+
 @contextmanager
 def booted(directory: Path, files: Mapping[str, str]) -> Iterator[Machine]:
     """A machine that has `files`, by their paths, beside this one's, and nothing running but its
