@@ -17,6 +17,7 @@ from distcache.store import StoreError, StoreLocked, open_store
 from tests.adapters import scripted as up
 from tests.adapters.blocking import Client
 from tests.adapters.harness import Benches, nothing_left, settings
+from tests.support.damage import await_check, marked, out_of_step
 
 BODY = bytes(range(256)) * 8000
 
@@ -134,3 +135,22 @@ def test_every_interface_is_listened_on_without_a_host(benches: Benches) -> None
         for host in ("127.0.0.1", "::1") if socket.has_ipv6 else ("127.0.0.1",):
             with Client(socket.create_connection((host, b.server.port), 30)) as client:
                 assert client.get("/v2/").status == 200
+
+
+def test_an_index_that_cannot_be_searched_is_noticed_while_it_serves_and_then_put_aside(
+    benches: Benches,
+) -> None:
+    with benches() as b:
+        blob = b.upstream.blob("a/img", BODY)
+        assert b.get(blob).body == BODY
+        b.settled()
+        root = b.root
+    index = root / "index.sqlite"
+    out_of_step(index, up.digest(BODY))
+    with benches():
+        await_check()
+    assert marked(index)
+    assert not list(root.glob("index.sqlite.damaged-*"))
+    with benches() as b:
+        assert b.get(b.upstream.blob("a/img", BODY)).body == BODY
+    assert list(root.glob("index.sqlite.damaged-*"))

@@ -1,7 +1,6 @@
 """Whatever happened to the index file, the store starts and works."""
 
 import sqlite3
-import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,8 +14,8 @@ from distcache.core.inventory import BlobStored
 from distcache.core.oci import Content, Descriptor, Document, Kind
 from distcache.store import StoreTooNew, open_store
 from distcache.store.index import open_index
-from distcache.store.store import CHECK
 from tests.store.samples import LAYER, digest_of, grant, put, stored, tag
+from tests.support.damage import await_check, marked, out_of_step
 
 LAYERS = tuple(Descriptor(Content(Kind.BLOB, digest_of(bytes([n]))), n, "layer") for n in range(40))
 RECORD = stored(LAYER, Document("m", LAYERS))
@@ -53,12 +52,6 @@ def start(root: Path) -> bool:
     assert {RECORD, tag("new", DIGEST), grant(DIGEST)} <= set(store.inventory.records)
     store.close()
     return renewed
-
-
-def await_check() -> None:
-    for thread in threading.enumerate():
-        if thread.name == CHECK:
-            thread.join()
 
 
 def aside(root: Path) -> list[str]:
@@ -131,18 +124,7 @@ def version_zeroed(path: Path) -> None:
 
 
 def index_out_of_step(path: Path) -> None:
-    """Rows are whole, but the key's own tree names another digest."""
-    digest = DIGEST.encode()
-    content = path.read_bytes()
-    assert content.count(digest) > 2
-    connection = sqlite3.connect(path)
-    (page,) = connection.execute(
-        "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_blobs_1'"
-    ).fetchone()
-    connection.close()
-    start = (page - 1) * 4096
-    spoilt = content[start : start + 4096].replace(digest, digest[:-1] + b"!")
-    path.write_bytes(content[:start] + spoilt + content[start + 4096 :])
+    out_of_step(path, DIGEST)
 
 
 def header_says_read_only(path: Path) -> None:
@@ -185,13 +167,6 @@ def test_a_damaged_index_is_put_aside_and_begun_anew(
     spoil(root / "index.sqlite")
     assert start(root)
     assert "index.sqlite.damaged-1" in aside(root)
-
-
-def marked(path: Path) -> bool:
-    connection = sqlite3.connect(path)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    connection.close()
-    return bool(version == -1)
 
 
 @pytest.mark.parametrize("spoilt", [False, True])
