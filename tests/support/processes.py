@@ -1,6 +1,8 @@
 """Server processes for black-box tests: free ports, bounded waits, orderly ends."""
 
+import atexit
 import contextlib
+import itertools
 import random
 import shutil
 import signal
@@ -15,8 +17,12 @@ from attrs import define, field
 READY = 30.0
 """Seconds a server gets to listen; a loaded two-core machine stays far below."""
 
-PORTS = (10_000, 32_000)
+PORTS = range(10_000, 32_000)
 """Below Linux's ip_local_port_range."""
+
+SHARE = 250
+"""How many of them a process of tests has for itself, and goes round: more than are in use at
+once, so that one which was given and is not listened on yet is not given again."""
 
 DIE_WITH_TESTS = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 """A prefix that does not change the process id: a server outlives no test run, not even one
@@ -24,15 +30,35 @@ that is killed (prctl(2), PR_SET_PDEATHSIG)."""
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listened on a moment ago. Not one that the
-    kernel gives away by itself: between now and its use another test could be given it. Nor one
-    that a seed decides: two runs side by side would choose the same."""
-    chance = random.SystemRandom()
+    """A TCP port of the loopback interface that nobody listens on, and that no other process of
+    tests is given. Not one that the kernel gives away by itself: between now and its use another
+    test could be given it."""
     while True:
-        port = chance.randrange(*PORTS)
+        port = next(_ports)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def claimed() -> tuple[socket.socket, range]:
+    """Ports that are this process's as long as the socket is open: whoever wants the same ones
+    binds the first of them, of UDP, which no test uses."""
+    shares = [PORTS[start : start + SHARE] for start in range(0, len(PORTS), SHARE)]
+    random.SystemRandom().shuffle(shares)  # a seed would have all of them begin at the same one
+    for share in shares:
+        claim = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", share[0]))
+        except OSError:
+            claim.close()
+        else:
+            return claim, share
+    raise OSError("all ports for tests are claimed")
+
+
+_claim, _share = claimed()
+atexit.register(_claim.close)
+_ports = itertools.cycle(_share)
 
 
 def listening(port: int) -> bool:
