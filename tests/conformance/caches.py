@@ -15,6 +15,9 @@ from distcache.conformance.origin.registry import Asked, Reply, error
 from distcache.conformance.origin.server import Framing, Origin
 
 GAP = error(502, "UNSUPPORTED")
+WAITER = 5.0
+"""Seconds that a fetch is drawn out at the most, until somebody else has asked for the same."""
+
 KEPT = ("content-type", "docker-content-digest", "etag", "retry-after")
 
 
@@ -28,6 +31,8 @@ class ToyCache(Origin):
     faults: frozenset[str] = frozenset()
     _store: dict[str, Reply] = field(factory=dict, init=False)
     _locks: dict[str, threading.Lock] = field(factory=dict, init=False)
+    _companies: dict[str, threading.Event] = field(factory=dict, init=False)
+    _first: dict[str, Asked] = field(factory=dict, init=False)
     _sending: threading.Lock = field(factory=threading.Lock, init=False)
 
     def respond(self, asked: Asked) -> Reply:
@@ -38,6 +43,7 @@ class ToyCache(Origin):
         if "no-lock" in self.faults:
             lock = threading.Lock()
         if "waiters-refused" in self.faults and lock.locked():
+            self._company(key).set()
             return GAP
         with lock:
             cold = key not in self._store
@@ -65,7 +71,12 @@ class ToyCache(Origin):
         moves = "sha256:" not in asked.path and "tags-forever" not in self.faults
         if held is not None and not moves and "asks-always" not in self.faults:
             return held
+        if self._first.setdefault(key, asked) is not asked:
+            self._company(key).set()
         reply = self._judged(asked, self._asked(asked))
+        if "/blobs/" in asked.path and self.faults & {"no-lock", "waiters-refused"}:
+            # Who asked at the same time may have a thread that has not begun yet.
+            self._company(key).wait(WAITER)
         if reply.status == 200:
             self._store[key] = reply
         elif reply.status == 404:
@@ -75,6 +86,10 @@ class ToyCache(Origin):
         elif "keeps-failures" in self.faults:
             self._store[key] = reply
         return error(404, "MANIFEST_UNKNOWN") if "all-is-404" in self.faults else reply
+
+    def _company(self, key: str) -> threading.Event:
+        """Set when somebody else wants what is being fetched."""
+        return self._companies.setdefault(key, threading.Event())
 
     def _asked(self, asked: Asked) -> Reply:
         try:
