@@ -95,7 +95,7 @@ def traced(running: Running, log: Path) -> Iterator[None]:
 
 def _await_attached(tasks: list[Path], tracer: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + ATTACHED
-    while not all(_tracer_of(task) == tracer.pid for task in tasks):
+    while not all(_tracer_of(task) in (tracer.pid, None) for task in tasks):
         if tracer.poll() is not None or time.monotonic() > deadline:
             tracer.terminate()
             assert tracer.stderr is not None
@@ -107,9 +107,10 @@ def _tasks(running: Running) -> list[Path]:
     return [task for pid in running.process.tree() for task in Path(f"/proc/{pid}/task").glob("*")]
 
 
-def _tracer_of(task: Path) -> int:
+def _tracer_of(task: Path) -> int | None:
+    """0: nobody. None: the thread has ended, as those do that only help a server to start."""
     try:
         lines = (task / "status").read_text().splitlines()
     except OSError:
-        return 0
+        return None
     return next(int(line.split()[1]) for line in lines if line.startswith("TracerPid:"))
