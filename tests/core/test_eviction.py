@@ -9,6 +9,7 @@ from distcache.core.config import Limits
 from distcache.core.effects import Medium, Stored
 from distcache.core.events import Cause, Pinned, Pruned, Woke
 from distcache.core.inventory import BlobDropped, BlobStored, TagDropped
+from distcache.core.oci import TagRef
 from distcache.core.pull import Method
 from tests.core.content import (
     APP,
@@ -392,6 +393,32 @@ def test_what_is_pinned_stays_by_its_digest_or_by_its_tag() -> None:
     assert s.deletes() == [OLD.digest]
 
 
+def last_uses(s: Scenario) -> dict[str, float | None]:
+    return {image.reference.tag: image.used for image in s.cache.images() if image.held}
+
+
+def test_pruning_is_no_use_of_what_stays() -> None:
+    """Neither of what is pinned, nor of what is being read."""
+    tags = {name: TagRef(APP, name) for name in ("kept", "read", "old")}
+    parts = [held(manifest(n), tag=tag, used=START - 50.0) for n, tag in tags.items()]
+    s = scenario(config(ttl=None), records(*parts))
+    s.handle(Pinned(tags["kept"], True))
+    s.get(manifest("read").under(APP))
+    s.now += 10.0
+    s.handle(Pruned(0, 0.0))
+    assert s.doomed == {manifest("old").digest}
+    assert last_uses(s) == {"kept": START - 50.0, "read": START}
+
+
+def test_what_was_pinned_keeps_its_turn_when_pruned() -> None:
+    s = two()
+    s.handle(Pinned(OLD.content, True))
+    s.handle(Pruned(0, 15.0))
+    s.handle(Pinned(OLD.content, False))
+    s.handle(Pruned(None, 15.0))
+    assert s.doomed == {NEW.digest, OLD.digest}
+
+
 def test_what_a_pinned_manifest_names_stays_with_it() -> None:
     s = scenario(config(), held(IMAGE, SETTINGS, LAYER, tag=LATEST))
     s.handle(Pinned(IMAGE.content, True))
@@ -472,12 +499,12 @@ def three(**settings: Any) -> Scenario:
 
 
 def test_what_was_pinned_when_its_turn_came_has_been_used_then() -> None:
-    s = three(ttl=None)
+    s = three(ttl=None, max_size=110)
     s.handle(Pinned(OLD.content, True))
-    s.handle(Pruned(109, None))
+    s.pulls(blob("little", 1))
     assert s.deletes() == [NEW.digest]
     s.handle(Pinned(OLD.content, False))
-    s.handle(Pruned(79, None))
+    s.pulls(blob("more", 40))
     assert s.deletes() == [NEXT.digest]
 
 

@@ -20,22 +20,23 @@ def run(state: State, now: Time) -> None:
     """Evict what `max_size` and `ttl` demand."""
     if not state.config.evict or now < state.no_eviction_before:
         return
-    _free(state, _excess(state), now, state.config.ttl, state.config.limits.expiring)
+    _make_room(state, _excess(state), now, state.config.limits.expiring)
 
 
 def make_room(state: State, need: int, now: Time) -> bool:
     """The disk is full: evict `need` bytes' worth; whether anything could go."""
     if not state.config.evict or now < state.no_eviction_before:
         return False
-    return _free(state, need, now, state.config.ttl)
+    return _make_room(state, need, now)
 
 
 def prune(state: State, max_size: int | None, idle: float | None, now: Time) -> None:
     """What an operator wants gone: the least recently used beyond `max_size` bytes, and what
-    has not been used for `idle` seconds."""
+    has not been used for `idle` seconds. What stays keeps its last use."""
     if state.config.evict:
         need = 0 if max_size is None else state.stored - state.doomed - max_size
-        _free(state, need, now, idle)
+        for entry in _free(state, need, now, idle)[1]:
+            heappush(state.lru, entry)
 
 
 def next_deadline(state: State) -> Time | None:
@@ -71,10 +72,25 @@ def _excess(state: State) -> int:
     return state.stored - state.doomed + filling - limit
 
 
+def _make_room(state: State, need: int, now: Time, portion: int | None = None) -> bool:
+    """Free `need` bytes, and what has been idle for `ttl`; whether anything went."""
+    ttl = state.config.ttl
+    freed, passed_over = _free(state, need, now, ttl, portion)
+    for used, digest in passed_over:
+        # What is in use or to be kept is not idle: it comes up again when it has been so for
+        # `ttl`, and does not stand in the way of what comes after it.
+        place = used
+        if (ttl is not None and used + ttl <= now) or kept(state, digest):
+            place = state.used[digest] = max(used, now)
+        heappush(state.lru, (place, digest))
+    return freed > 0
+
+
 def _free(
     state: State, need: int, now: Time, ttl: float | None, portion: int | None = None
-) -> bool:
-    """Whether anything went. Beyond `need`, only a portion of what is idle for too long."""
+) -> tuple[int, list[tuple[Time, Digest]]]:
+    """Bytes that go, and the entries that were taken out of the LRU for what stays. Beyond
+    `need`, only a portion of what is idle for too long."""
     passed_over: list[tuple[Time, Digest]] = []
     freed = gone = 0
     while True:
@@ -94,14 +110,7 @@ def _free(
         gone += len(members)
         for member in members:
             doom(state, member)
-    for entry in passed_over:
-        # What is in use or to be kept is not idle: it comes up again when it has been so for
-        # `ttl`, and does not stand in the way of what comes after it.
-        used = state.used[entry[1]]
-        if (ttl is not None and used + ttl <= now) or kept(state, entry[1]):
-            used = state.used[entry[1]] = max(used, now)
-        heappush(state.lru, (used, entry[1]))
-    return freed > 0
+    return freed, passed_over
 
 
 def _settle_first(state: State) -> None:
