@@ -107,7 +107,9 @@ def test_only_what_is_named_is_looked_at() -> None:
         ["http://here", "--only", "no-such-check"],
         ["http://here", "--origin", "here"],
         ["http://here", "--origin", "127.0.0.1:0", "--repository", "a"],
-        ["http://here", "--upstream", "there"],
+        ["http://here", "--upstream", "there:x"],
+        ["http://here:5000/v2/"],
+        ["here there"],
         [],
     ],
 )
@@ -127,6 +129,22 @@ def test_what_has_to_be_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_target_that_is_not_there() -> None:
     result = invoke(f"http://127.0.0.1:{free_port()}")
     assert result.exit_code == 3
+
+
+def test_a_host_and_a_port_are_enough() -> None:
+    with Toy("127.0.0.1", 0, stocked("command")) as toy:
+        there = f"127.0.0.1:{toy.port}"
+        assert invoke(there, "--upstream", there, *chosen("base-ping")).exit_code == 0
+        spoken = invoke("--help").output
+    assert "HOST[:PORT]" in spoken
+    assert "http on loopback" in " ".join(spoken.split())
+
+
+def test_elsewhere_it_is_https(tmp_path: Path) -> None:
+    nowhere = tmp_path / "no.pem"
+    of_no_use = invoke("127.0.0.1:1", "--cacert", nowhere)
+    assert "nothing here is https://" in of_no_use.stderr
+    assert str(nowhere) in invoke("here.invalid", "--cacert", nowhere).stderr
 
 
 def test_an_origin_that_cannot_listen() -> None:

@@ -1,6 +1,7 @@
 """The client forgives nothing: what it takes for an answer is one."""
 
 import fcntl
+import re
 import socket
 import struct
 import termios
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from distcache.conformance.client import Client
-from distcache.conformance.connection import Address, Connection
+from distcache.conformance.connection import Address, Connection, whole_url
 from distcache.conformance.messages import Broken, Ended, Request, Stalled
 
 GET = Request("GET", "/v2/")
@@ -177,6 +178,37 @@ def test_addresses(url: str, authority: str) -> None:
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Address.parse(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("localhost:5000", "http://localhost:5000"),
+        ("127.0.0.1", "http://127.0.0.1"),
+        ("[::1]:5000", "http://[::1]:5000"),
+        ("user:word@127.0.0.2:5000/base", "http://user:word@127.0.0.2:5000/base"),
+        ("registry.example", "https://registry.example"),
+        ("registry.example:5000", "https://registry.example:5000"),
+        ("192.0.2.1:5000", "https://192.0.2.1:5000"),
+        ("http://registry.example", "http://registry.example"),
+        ("HTTPS://127.0.0.1:5000/", "https://127.0.0.1:5000/"),
+    ],
+)
+def test_without_a_scheme_it_is_https_but_on_this_machine(text: str, url: str) -> None:
+    assert whole_url(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", ":5000", "::1", "here:x", "here:0", "here:70000", "http:/here", "//here"),
+        *("http://", "ftp://here", "here there", "h\x00", "hére", "http://user@", "."),
+        *("999.1.2.3:5000", "here?x", "here#x", "here:5000/v2/", "http://here/v2"),
+    ],
+)
+def test_what_is_no_url_at_all(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(text))):
+        whole_url(text)
 
 
 @pytest.mark.parametrize("location", ["", "Location: ftp://x/\r\n", "Location: /again\r\n"])

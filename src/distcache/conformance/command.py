@@ -14,7 +14,6 @@ from ..configuration.tls import check_authorities
 from ..configuration.tree import Problem
 from . import report
 from .checks import Check
-from .connection import Address
 from .login import Credentials
 from .runner import Options, Unreachable, endpoint, run
 
@@ -22,7 +21,13 @@ OUTPUT = Path("-")
 
 
 def conformance(
-    url: Annotated[str, typer.Argument(help="The registry or cache: http://host:port.")],
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL|HOST[:PORT]",
+            help="The registry or cache. Without a scheme https, but http on loopback.",
+        ),
+    ],
     origin: Annotated[
         str | None,
         typer.Option(
@@ -31,7 +36,8 @@ def conformance(
         ),
     ] = None,
     upstream: Annotated[
-        str | None, typer.Option(metavar="URL", help="Compare with the cache's upstream.")
+        str | None,
+        typer.Option(metavar="URL", help="Compare with the cache's upstream."),
     ] = None,
     push: Annotated[
         bool, typer.Option("--push", help="Scratch tags may be written to --upstream.")
@@ -71,12 +77,8 @@ def conformance(
         fail("--push needs --upstream", 2)
     if origin and (repository or upstream):
         fail("--origin brings content of its own: no --repository, no --upstream", 2)
-    if cacert is not None:
-        _check_authority(cacert, url, upstream)
     more = {"seed": seed} if seed else {}
     try:
-        for one in filter(None, (url, upstream)):
-            Address.parse(one)
         options = Options(
             url=url,
             repository=repository,
@@ -93,6 +95,8 @@ def conformance(
         )
     except ValueError as error:
         fail(str(error), 2)
+    if cacert is not None:
+        _check_authority(cacert, options.url, options.upstream)
     _check(options, chosen, json, junit)
 
 

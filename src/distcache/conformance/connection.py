@@ -1,5 +1,6 @@
 """One connection to the target: sockets, TLS, and whole answers read from them."""
 
+import re
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -7,6 +8,7 @@ from urllib.parse import urlsplit
 from attrs import evolve, frozen
 
 from ..configuration.tls import trusting
+from ..wire.urls import Zone, zone
 from .messages import (
     HEAD_LIMIT,
     Answer,
@@ -18,6 +20,31 @@ from .messages import (
     parse_head,
     read_chunks,
 )
+
+
+def whole_url(text: str) -> str:
+    """The URL of a registry as people spell it: HOST or HOST:PORT alone is https, but http where
+    that is this machine itself, as docker takes it. ValueError: it is none."""
+    url = text
+    try:
+        if "://" not in text:
+            host = urlsplit(f"//{text}").hostname or ""
+            url = f"{'http' if zone(host) is Zone.LOOPBACK else 'https'}://{text}"
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", 0
+    plain = url.isascii() and url.isprintable() and " " not in url
+    named = _HOST.fullmatch(host) is not None and zone(host) is not Zone.NOWHERE
+    named = named and port != 0 and not parts.netloc.endswith(":")
+    if not plain or not named or parts.scheme not in ("http", "https"):
+        raise ValueError(f"not a URL like http://127.0.0.1:5000, nor HOST:PORT: {text!r}")
+    if parts.query or parts.fragment or parts.path.rstrip("/").endswith("/v2"):
+        raise ValueError(f"leave out what follows the registry's own address: {text!r}")
+    return parts.geturl()
+
+
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
 
 
 @frozen

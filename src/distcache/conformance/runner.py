@@ -6,11 +6,11 @@ from pathlib import Path
 from secrets import token_hex
 from urllib.parse import unquote, urlsplit
 
-from attrs import field, frozen
+from attrs import converters, field, frozen
 
 from .checks import Check, Failed, Level, Result, Skipped, Target, Verdict
 from .client import Client
-from .connection import Address
+from .connection import Address, whole_url
 from .content import find
 from .login import Credentials
 from .messages import Broken
@@ -27,16 +27,17 @@ class Unreachable(Exception):
 
 @frozen
 class Options:
-    """What to check. URLs may carry `user:password@`. `origin` is the host and port on which the
+    """What to check. URLs may carry `user:password@`, and be without a scheme: see `whole_url`,
+    whose ValueError a wrong one raises here. `origin` is the host and port on which the
     scripted upstream listens; `seed` makes its content the same again. `patience`: seconds.
     `cacert`: whom to trust besides those whom this system does (PEM)."""
 
-    url: str
+    url: str = field(converter=whole_url)
     repository: str | None = None
     tag: str | None = None
     digest: str | None = None
     credentials: Credentials | None = None
-    upstream: str | None = None
+    upstream: str | None = field(default=None, converter=converters.optional(whole_url))
     push: bool = False
     origin: tuple[str, int] | None = None
     seed: str = field(factory=lambda: token_hex(4))
@@ -75,8 +76,8 @@ class Report:
 
 @contextmanager
 def aimed(options: Options) -> Iterator[Target]:
-    """The target, reached and looked through. Raises Unreachable; ValueError for a URL that is
-    none; OSError when the scripted upstream cannot listen."""
+    """The target, reached and looked through. Raises Unreachable; OSError when the scripted
+    upstream cannot listen."""
     client = client_of(options, options.url, options.credentials)
     with ExitStack() as stack:
         stack.callback(client.close)
