@@ -140,6 +140,17 @@ def test_import_says_what_came_and_a_pull_finds_it(old: Old, shop: Shop) -> None
     assert (again["blobs"], again["tags"]) == (0, 3)
 
 
+def test_import_leaves_alone_what_upstream_was_asked_about_later(old: Old, shop: Shop) -> None:
+    """The shop has pulled `library/old:1` lately; the registry has another by that name."""
+    old.image("library/old", "1", [b"another"])
+    (before,) = shop.ask("ls", "docker.io/library/old")["images"]
+    assert shop.ask("import", old.root)["kept"] == 1
+    (after,) = shop.ask("ls", "docker.io/library/old")["images"]
+    assert after == before | {"alone": after["alone"]}, "layers came that it shares now"
+    said = shop.run("import", old.root).stdout
+    assert "1 tags stay as they are: upstream was asked about them later" in said
+
+
 def test_import_of_another_upstreams_content(old: Old, shop: Shop) -> None:
     shop.ask("import", old.root, "--upstream", "ghcr.io")
     assert len(shop.ask("ls", "ghcr.io")["images"]) == 3

@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from distcache.core.inventory import BlobStored, GrantStored, TagStored
-from distcache.core.oci import OCI_MANIFEST, Content, Digest, Kind, Repository, TagRef
+from distcache.core.inventory import BlobStored, GrantStored, Inventory, TagStored
+from distcache.core.oci import (
+    OCI_MANIFEST,
+    Content,
+    Descriptor,
+    Digest,
+    Document,
+    Kind,
+    Repository,
+    TagRef,
+)
 from distcache.operations.importing import Imported, NotARegistry, import_registry
 from distcache.store import Store, open_store
 
@@ -165,6 +174,81 @@ def test_a_second_import_reads_nothing_again(old: Old, store: Store, tmp_path: P
     finally:
         again.close()
     assert (done.blobs, done.tags, done.wrong) == (0, 1, [])
+
+
+TAG = TagRef(ALPINE, "3")
+MOVED = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []}).encode()
+
+
+def descriptor_of(data: bytes) -> Descriptor:
+    return Descriptor(Content(Kind.MANIFEST, digest_of(data)), len(data), OCI_MANIFEST)
+
+
+def held_before(store: Store, tag: TagStored, *, blob: bool = True) -> None:
+    """What a cache that has run already holds: `MOVED`, under a tag, used at 3000."""
+    document = Document(OCI_MANIFEST)
+    found = [BlobStored(digest_of(MOVED), len(MOVED), 3000.0, document)] if blob else []
+    store.inventory = Inventory((*found, tag))
+
+
+def written(store: Store, tmp_path: Path) -> list[TagStored]:
+    """By the import alone."""
+    return [r for r in reopened(store, tmp_path) if isinstance(r, TagStored)]
+
+
+@pytest.mark.parametrize("checked", [1000.0, 1000.5])
+def test_what_upstream_was_asked_about_later_stays_as_it_is(
+    old: Old, store: Store, tmp_path: Path, checked: float
+) -> None:
+    """Whatever else the registry says that the tag was."""
+    held_before(store, TagStored(TAG, descriptor_of(MOVED), checked, "an etag"))
+    done = imported(old, store)
+    assert (done.tags, done.kept) == (0, 1)
+    assert written(store, tmp_path) == []
+
+
+def test_a_tag_that_the_registry_asked_about_later_is_what_that_says(
+    old: Old, store: Store, tmp_path: Path
+) -> None:
+    held_before(store, TagStored(TAG, descriptor_of(MOVED), 999.0, "an etag"))
+    done = imported(old, store)
+    assert (done.tags, done.kept) == (1, 0)
+    assert written(store, tmp_path) == [TagStored(TAG, descriptor_of(MANIFEST), 1000.0)]
+
+
+def test_a_tag_whose_content_is_not_held_is_what_the_registry_says(
+    old: Old, store: Store, tmp_path: Path
+) -> None:
+    held_before(store, TagStored(TAG, descriptor_of(MOVED), 2000.0), blob=False)
+    assert imported(old, store).tags == 1
+    assert written(store, tmp_path) == [TagStored(TAG, descriptor_of(MANIFEST), 1000.0)]
+
+
+@pytest.mark.parametrize(("checked", "kept"), [(999.0, 0), (1000.0, 0), (1001.0, 1)])
+def test_of_a_tag_that_is_the_same_the_later_moment_counts(
+    old: Old, store: Store, tmp_path: Path, checked: float, kept: int
+) -> None:
+    imported(old, store)
+    store.write([TagStored(TAG, descriptor_of(MANIFEST), checked, "an etag")])
+    store.close()
+    again = open_store(tmp_path / "new")
+    done = imported(old, again)
+    assert (done.tags, done.kept) == (1 - kept, kept)
+    (tag,) = written(again, tmp_path)
+    assert tag == TagStored(TAG, descriptor_of(MANIFEST), max(checked, 1000.0), "an etag")
+
+
+def test_what_was_used_later_has_been_used_then(old: Old, store: Store, tmp_path: Path) -> None:
+    """Also where it comes as a manifest what was held as mere bytes."""
+    imported(old, store)
+    digests = [digest_of(LAYER), digest_of(MANIFEST)]
+    store.write([BlobStored(digest, 1, 2000.0) for digest in digests])
+    store.close()
+    again = open_store(tmp_path / "new")
+    imported(old, again)
+    blobs = {r.digest: r for r in reopened(again, tmp_path) if isinstance(r, BlobStored)}
+    assert {blobs[digest].used for digest in digests} == {2000.0}
+    assert blobs[digest_of(MANIFEST)].document is not None
 
 
 def test_names_of_any_depth_are_found_and_others_are_not(old: Old, store: Store) -> None:

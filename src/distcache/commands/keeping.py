@@ -142,6 +142,7 @@ def import_(
     tree = {
         "repositories": done.repositories,
         "tags": done.tags,
+        "kept": done.kept,
         "blobs": done.blobs,
         "linked": done.linked,
         "bytes": done.size,
@@ -155,6 +156,8 @@ def import_(
             f"{done.repositories} repositories, {done.tags} tags, {done.blobs} blobs "
             f"({done.linked} of them linked), {size(done.size)}"
         )
+        if done.kept:
+            print(f"{done.kept} tags stay as they are: upstream was asked about them later")
 
     show(tree, as_json, draw)
     if done.wrong:

@@ -12,7 +12,7 @@ system allows it, and every byte is hashed first.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from ..core.inventory import BlobStored, GrantStored, Record, TagStored
 from ..core.oci import Content, Descriptor, Digest, Document, Kind, Repository, TagRef
@@ -37,10 +37,12 @@ class Wrong:
 @define
 class Imported:
     """What came over. `size` in bytes; `linked` blobs of `blobs` share their bytes with the
-    old registry, the others were copied."""
+    old registry, the others were copied. `kept` tags are as they were here: upstream was asked
+    about them after the registry wrote its own."""
 
     repositories: int = 0
     tags: int = 0
+    kept: int = 0
     blobs: int = 0
     linked: int = 0
     size: int = 0
@@ -56,8 +58,8 @@ def import_registry(
 ) -> Imported:
     """Into an open store, as content of `upstream`. `directory` is the registry's
     `rootdirectory`. Tags count as last checked when the registry wrote them, so that the first
-    pull asks upstream. What is held already is not read again. NotARegistry; StoreError: this
-    store cannot be written."""
+    pull asks upstream. What is held already is not read again, and what upstream was asked about
+    later than that stays as it is. NotARegistry; StoreError: this store cannot be written."""
     base = directory / "docker" / "registry" / "v2"
     if not (base / "repositories").is_dir() or not (base / "blobs").is_dir():
         raise NotARegistry(f"{directory} holds no docker/registry/v2 with blobs and repositories")
@@ -80,6 +82,11 @@ class _Run:
             record.digest: record
             for record in store.inventory.records
             if isinstance(record, BlobStored)
+        }
+        self._known = {
+            record.reference: record
+            for record in store.inventory.records
+            if isinstance(record, TagStored) and record.descriptor.content.digest in self._held
         }
 
     def repository(self, name: str) -> None:
@@ -113,7 +120,9 @@ class _Run:
             size = source.stat().st_size
             document = self._document(source, size) if kind is Kind.MANIFEST else None
             used = link.stat().st_mtime
-            if digest not in self._held:
+            if digest in self._held:
+                used = max(used, self._held[digest].used)
+            else:
                 self.done.linked += self._store.adopt(source, digest)
                 self.done.blobs += 1
                 self.done.size += size
@@ -144,8 +153,16 @@ class _Run:
             return []
         content = Content(Kind.MANIFEST, known.digest)
         descriptor = Descriptor(content, known.size, known.document.media_type)
+        reference, written = TagRef(repository, tag), link.stat().st_mtime
+        old = self._known.get(reference)
+        same = old is not None and old.descriptor == descriptor
+        if old is not None and (old.checked > written or (old.checked == written and not same)):
+            self.done.kept += 1
+            return []
         self.done.tags += 1
-        return [TagStored(TagRef(repository, tag), descriptor, link.stat().st_mtime)]
+        if old is not None and same:
+            return [evolve(old, checked=written)]
+        return [TagStored(reference, descriptor, written)]
 
     def _linked(self, directory: Path) -> list[tuple[Digest, Path]]:
         found = []
