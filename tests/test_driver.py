@@ -189,7 +189,9 @@ def test_a_bug_in_the_core_aborts_the_one_exchange_it_met(
 
     rig.core.script = script
     struck = rig.pull()
-    assert list(struck.effects) == [fx.Abort(struck.number, "an error of the cache itself")]
+    assert list(struck.effects) == [
+        fx.Abort(struck.number, "an error of the cache itself", fx.Blame.CACHE)
+    ]
     assert not fine.effects
     assert "a missing cell" in caplog.text
 
@@ -217,7 +219,7 @@ def test_what_will_not_be_sent_is_let_go_of(rig: Rig, how: str, tmp_path: Path) 
     exchange = rig.pull()
     rig.effects(fx.SendBody(exchange.number, FILE, Span(0, 9)), fx.DiscardSpool(FILE))
     if how == "abort":
-        abort = fx.Abort(exchange.number, "it broke off")
+        abort = fx.Abort(exchange.number, "it broke off", fx.Blame.UPSTREAM)
         rig.effects(abort)
         assert list(exchange.effects) == [abort]
     else:

@@ -60,6 +60,28 @@ def test_json_lines_hold_the_same() -> None:
     assert request["time"].endswith("Z")
 
 
+@pytest.mark.parametrize("formatter", Formatter)
+def test_an_answer_that_was_ended_early_says_by_whom_and_why(formatter: Formatter) -> None:
+    stream = io.StringIO()
+    log.configure(Log(formatter=formatter), stream)
+    common = {"method": "GET", "target": "/v2/", "status": 200}
+    log.access(log.answered(sent=9, **common), "127.0.0.1:9", 0.1, "r1")  # type: ignore[arg-type]
+    broken = log.answered(sent=5, aborted="upstream", reason="up broke off", **common)  # type: ignore[arg-type]
+    log.access(broken, "127.0.0.1:9", 0.1, "r2")
+    log.flush()
+    whole, cut = stream.getvalue().splitlines()
+    assert "aborted" not in whole
+    assert "err.message" not in whole
+    if formatter is Formatter.TEXT:
+        assert cut.endswith(' http.response.aborted=upstream err.message="up broke off"')
+        assert " http.response.written=5 " in cut
+    else:
+        said = json.loads(cut)
+        assert said["http.response.written"] == 5
+        assert said["http.response.aborted"] == "upstream"
+        assert said["err.message"] == "up broke off"
+
+
 def test_levels_and_the_access_log_can_be_chosen() -> None:
     assert len(lines(Log(level=Level.DEBUG))) == 3
     assert len(lines(Log(access=False))) == 1

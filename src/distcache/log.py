@@ -77,9 +77,12 @@ def answered(
     user: str | None = None,
     agent: str | None = None,
     cache: str | None = None,
+    aborted: str | None = None,
+    reason: str | None = None,
 ) -> Answered:
-    """`sent` bytes of body, `cache` as in Cache-Status, `user` who asked, where that is known.
-    The target's query is shown; no header that could hold a secret is taken."""
+    """`sent` bytes of body, `cache` as in Cache-Status, `user` who asked, where that is known;
+    `aborted`: by whom, and for what `reason`, it was ended before it was complete. The target's
+    query is shown; no header that could hold a secret is taken."""
     fields: dict[str, Value | Hole] = {
         "http.request.method": method,
         "http.request.uri": target,
@@ -91,6 +94,8 @@ def answered(
         "http.response.written": sent,
         "http.response.duration": Hole(),
         "cache": cache,
+        "http.response.aborted": aborted,
+        "err.message": reason,
     }
     return _prepared(fields)
 

@@ -23,7 +23,7 @@ from distcache.core.config import Upstream as Treatment
 from distcache.settings import Debug
 from distcache.tracing import OpenTelemetry
 from tests.adapters import scripted as up
-from tests.adapters.blocking import Answer, Client
+from tests.adapters.blocking import Answer, Client, Torn
 from tests.adapters.harness import Bench, Benches
 from tests.support.footprint import awaited
 
@@ -97,6 +97,124 @@ def test_an_id_does_not_follow_a_redirect_to_a_storage_service(benches: Benches)
         assert b.get(path).body == BODY
         assert told_ids(b) != [""]
         assert "x-request-id" not in storage.asked[0].headers
+
+
+# Answers that do not come to their end
+
+HUGE = bytes(24 * 1024 * 1024)
+"""More than the kernel buffers between two sockets."""
+
+
+def aborted(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str | None]]:
+    """By whom, after how many bytes, and why, as the access log has it."""
+    return [
+        (line["http.response.aborted"], line["http.response.written"], line["err.message"])
+        for line in lines(caplog)
+        if line["http.response.aborted"] is not None
+    ]
+
+
+@pytest.mark.parametrize("hits", [0, 1, 3])
+def test_of_a_client_that_left_the_log_says_how_much_it_was_sent(
+    benches: Benches, caplog: pytest.LogCaptureFixture, hits: int
+) -> None:
+    caplog.set_level(logging.INFO, "distcache")
+    with benches() as b:
+        path = b.upstream.blob("a/img", HUGE)
+        b.get(path)
+        b.settled()
+        for _ in range(hits):
+            b.get(path, "GET", "Range: bytes=0-0")
+        b.settled()
+        assert aborted(caplog) == []
+        with b.connect() as client:
+            client.ask(path, "GET", "Range: bytes=5-")
+            client.head()
+            client.take(1_000_000)
+        b.settled()
+    ((whom, sent, why),) = aborted(caplog)
+    assert (whom, why) == ("client", None)
+    assert 1_000_000 <= sent < len(HUGE) - 5
+    assert b.decided[-1].sent == sent
+
+
+def test_of_a_client_that_left_while_it_waited_the_log_says_so(
+    benches: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "distcache")
+    with benches() as b:
+        with b.connect() as client:
+            client.ask(b.upstream.blob("a/img", BODY, up.hang))
+            b.until(lambda: b.upstream.asked)
+        b.until(lambda: b.ledger.of(ev.ClientClosed))
+    assert aborted(caplog) == [("client", 0, None)]
+
+
+def test_of_content_that_turned_out_wrong_the_log_says_that_it_was_upstream(
+    benches: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "distcache")
+    with benches() as b, pytest.raises(Torn):
+        b.get(b.upstream.blob("a/img", BODY, up.whole(BODY[:-1] + b"!")))
+    why = "up sent content that does not match its digest"
+    assert aborted(caplog) == [("upstream", len(BODY) - 1, why)]
+
+
+@pytest.mark.parametrize("hits", [0, 3])
+def test_of_a_file_that_became_shorter_the_log_says_that_it_was_the_store(
+    benches: Benches, caplog: pytest.LogCaptureFixture, hits: int
+) -> None:
+    caplog.set_level(logging.INFO, "distcache")
+    with benches() as b:
+        path = b.upstream.blob("a/img", HUGE)
+        b.get(path)
+        b.settled()
+        for _ in range(hits + 1):
+            b.get(path, "GET", "Range: bytes=0-0")  # it is open now, and stays open
+        with b.path(path).open("r+b") as file:
+            file.truncate(1_500_000)
+        with pytest.raises(Torn):
+            b.get(path)
+        b.settled()
+    ((whom, sent, why),) = aborted(caplog)
+    assert (whom, sent) == ("store", 1_500_000)
+    assert "cannot be read" in str(why)
+
+
+def test_of_a_server_that_stopped_the_log_says_so(
+    benches: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "distcache")
+    with benches() as b, b.connect() as client:
+        client.ask(b.upstream.blob("a/img", HUGE, up.until(HUGE, 1000, up.hang)))
+        client.head()
+        client.take(1000)
+        b.server.stop(drain=0)
+        with pytest.raises(Torn):
+            client.take(1)
+    assert aborted(caplog) == [("shutdown", 1000, None)]
+
+
+def test_of_a_client_that_does_not_read_the_log_says_that_its_time_was_up(
+    benches: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "distcache")
+    with benches(clock=True) as b, b.connect() as client:
+        path = b.upstream.blob("a/img", HUGE)
+        b.get(path)
+        b.settled()
+        client.ask(path)
+        client.head()
+
+        def closed() -> bool:
+            # Its time begins when the kernel takes no more, which cannot be seen from here.
+            b.jump_here(61)
+            return bool(b.ledger.of(ev.ClientClosed))
+
+        b.until(closed)
+    ((whom, sent, why),) = aborted(caplog)
+    assert (whom, why) == ("timeout", None)
+    assert 0 < sent < len(HUGE)
 
 
 # Health and figures

@@ -6,7 +6,7 @@ import pytest
 
 from distcache.core.config import Config, Limits, Upstream
 from distcache.core.decision import Fwd
-from distcache.core.effects import Abort, Fetch, Level, Medium, Stored
+from distcache.core.effects import Abort, Blame, Fetch, Level, Medium, Stored
 from distcache.core.events import (
     BodySpooled,
     Cause,
@@ -268,7 +268,7 @@ def test_a_retry_that_cannot_be_asked_for_ends_the_fill() -> None:
     s.token.refuses(403)
     s.passes(1.0)
     assert client.end == "aborted"
-    assert Abort(1, "hub denies access") in s.effects
+    assert Abort(1, "hub denies access", Blame.UPSTREAM) in s.effects
 
 
 def test_how_upstream_greets_is_asked_and_told_whatever_it_says() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from distcache.core.config import Limits
 from distcache.core.decision import Decision, Fwd, Outcome
-from distcache.core.effects import Abort, Finish, Respond, SendBody, Spool, Stored
+from distcache.core.effects import Abort, Blame, Finish, Respond, SendBody, Spool, Stored
 from distcache.core.events import Cause
 from distcache.core.exchanges import TRANSITIONS, ExchangeInput, ExchangeState
 from distcache.core.oci import Repository
@@ -128,7 +128,7 @@ def test_a_body_that_must_stop_short_is_cut_never_ended_politely() -> None:
     s.fetch.brings(SIZE)
     client.takes()
     s.fetch.ends(WRONG)
-    assert Abort(1, "hub sent content that does not match its digest") in s.effects
+    assert Abort(1, "hub sent content that does not match its digest", Blame.UPSTREAM) in s.effects
     assert Finish(1) not in s.effects
 
 

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 
 from .. import log
-from ..driver import Dialogue, Pause, SendFile, Service, Step, sockets
+from ..driver import Dialogue, Ending, Pause, SendFile, Service, Step, sockets
 from ..driver.sockets import GoneError, SourceError
 from .poller import Poller
 from .transport import Transport
@@ -55,7 +55,7 @@ class Connection:
         if self.dialogue.idle or not self._begun:
             self.close()
 
-    def close(self) -> None:
+    def close(self, why: Ending = Ending.GONE) -> None:
         """At once, whatever is under way. Harmless when closed."""
         if self.closed:
             return
@@ -64,7 +64,7 @@ class Connection:
         for handle in (self._timer, self._turn):
             if handle is not None:
                 handle.cancel()
-        self._transport.close(reset=self.dialogue.close())
+        self._transport.close(reset=self.dialogue.close(why))
         self._ended(self)
 
     # What the room calls
@@ -76,9 +76,11 @@ class Connection:
 
     def fails(self, error: Exception) -> None:
         # One connection's bug is not the others' end.
-        if not isinstance(error, GoneError):
+        if isinstance(error, GoneError):
+            self.close()
+        else:
             log.failure("a connection failed", error)
-        self.close()
+            self.close(Ending.FAILED)
 
     # What the loop calls
 
@@ -98,7 +100,7 @@ class Connection:
             # Answers may have gone by.
             self._deadline = self.dialogue.deadline
         if self._loop.time() >= self._deadline:
-            self.close()
+            self.close(Ending.SLOW)
         elif self._deadline < math.inf:
             self._timer = self._loop.call_at(self._deadline, self._expired)
 

@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from ..core.events import Woke
-from ..driver import Service
+from ..driver import Ending, Service
 from ..driver.hosted import DEBUG_CONNECTIONS, LAG_EVERY, Hosted
 from ..driver.hosting import say_stopped
 from ..driver.listening import Listening
@@ -125,7 +125,7 @@ class Server(Hosted[Connection]):
         if self._timer is not None:
             self._timer.cancel()
         for connection in list(self._connections):
-            connection.close()
+            connection.close(Ending.SHUTDOWN)
 
     def _operate(self, sock: socket.socket, client: str) -> None:
         assert self._debugging is not None

@@ -7,7 +7,7 @@ from typing import assert_never
 from . import blobs, calls, checks, eviction, exchanges, fills, grants, pings, tokens, transfers
 from .calls import CallState
 from .decision import Fwd
-from .effects import Level, Medium, Note, Spool
+from .effects import Blame, Level, Medium, Note, Spool
 from .events import (
     BodySpooled,
     Cause,
@@ -85,7 +85,7 @@ def settle(state: State, key: FillKey, failure: Failure | None, now: Time) -> No
     for number in fill.readers:
         x = state.exchanges[number]
         if x.state is not ExchangeState.WAITING:
-            exchanges.abort(state, number, reason, now)
+            exchanges.abort(state, number, reason, Blame.UPSTREAM, now)
             continue
         x = evolve(x, on=None, turns=x.turns + 1)
         state.exchanges[number] = x
@@ -169,7 +169,7 @@ def _relay(
     first = x.credit or x.pos if started else 0
     after = held if first > x.first else None
     if after is None and first > x.first:
-        exchanges.abort(state, number, "the store failed", now)
+        exchanges.abort(state, number, "the store failed", Blame.STORE, now)
         return
     spool = Spool(state.number(), Medium.WINDOW, content.digest, first, after=after)
     key = Relay(number, content)
@@ -181,6 +181,6 @@ def _relay(
     failure = fills.begin(state, key, fill, now)
     if failure is not None and started:
         reason = problem(failure, broken.repository, content).message
-        exchanges.abort(state, number, reason, now)
+        exchanges.abort(state, number, reason, Blame.UPSTREAM, now)
     elif failure is not None:
         state.wake((number,), failure)

@@ -158,6 +158,16 @@ class Finish:
     exchange: int
 
 
+class Blame(Enum):
+    """Whose fault it is that an answer cannot be completed."""
+
+    UPSTREAM = "upstream"
+    STORE = "store"
+    CACHE = "cache"
+
+    __hash__ = object.__hash__
+
+
 @frozen
 class Abort:
     """The answer cannot be completed: cut the connection, never end it politely. `reason`: a
@@ -165,6 +175,7 @@ class Abort:
 
     exchange: int
     reason: str
+    blame: Blame
 
 
 @frozen

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from . import blobs, checks, fills, grants, pings
 from .decision import Fwd
-from .effects import Abort, Finish, SendBody, Source, Stored
+from .effects import Abort, Blame, Finish, SendBody, Source, Stored
 from .oci import Content, Descriptor, Digest, Time
 from .pull import Ping, Probing, Pull, Span
 from .state import FillKey, Look, Owner, Relay, State
@@ -114,7 +114,7 @@ def pump(state: State, number: int, now: Time) -> None:
         close(state, number, now)
         return
     if source is None:
-        abort(state, number, "the content was lost while it was sent", now)
+        abort(state, number, "the content was lost while it was sent", Blame.STORE, now)
         return
     upto = available if stop is None else min(available, stop)
     if upto > x.pos:
@@ -191,8 +191,8 @@ def lapse(state: State, owner: FillKey | Probing) -> None:
         fills.drop_if_unread(state, owner)
 
 
-def abort(state: State, number: int, reason: str, now: Time) -> None:
-    state.emit(Abort(number, reason))
+def abort(state: State, number: int, reason: str, blame: Blame, now: Time) -> None:
+    state.emit(Abort(number, reason, blame))
     close(state, number, now)
 
 

@@ -18,7 +18,7 @@ from . import (
 )
 from .blobs import Blob
 from .decision import Decision, Outcome
-from .effects import AnswerHead, Code, Finish, Problem, Respond
+from .effects import AnswerHead, Blame, Code, Finish, Problem, Respond
 from .exchanges import Exchange
 from .grants import OCTETS
 from .oci import Content, Descriptor, Digest, Document, Kind, Listed, Repository, TagsRef, Time
@@ -66,7 +66,7 @@ def from_fill(state: State, number: int, x: Exchange, key: Content | Relay, now:
     if failure is not None:
         fills.drop(state, key)
         reason = problems.problem(failure, fill.repository, content).message
-        exchanges.abort(state, number, reason, now)
+        exchanges.abort(state, number, reason, Blame.UPSTREAM, now)
 
 
 def from_head(state: State, number: int, x: Exchange, now: Time) -> bool:

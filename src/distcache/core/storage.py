@@ -1,7 +1,7 @@
 """What the store says: content that is there now, or gone, or cannot be read."""
 
 from . import blobs, eviction, exchanges, fills, grants, tags
-from .effects import DiscardSpool, Level, Note
+from .effects import Blame, DiscardSpool, Level, Note
 from .events import BlobCommitted, BlobDeleted, SourceLost, StoreFailed
 from .exchanges import ExchangeState
 from .fills import FillState
@@ -55,7 +55,9 @@ def source_lost(state: State, event: SourceLost, now: Time) -> None:
     state.emit(Note(Level.ERROR, "stored content cannot be read", fields))
     lost = x.reading
     if event.answered:
-        exchanges.abort(state, event.exchange, "the stored content cannot be read", now)
+        exchanges.abort(
+            state, event.exchange, "the stored content cannot be read", Blame.STORE, now
+        )
     else:
         exchanges.unsent(state, event.exchange, now)
         turns = state.exchanges[event.exchange].turns

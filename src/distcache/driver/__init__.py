@@ -8,7 +8,7 @@ from .exchange import ClientEffect, Exchange, Send
 from .ports import Shell, Upstreams
 from .service import Service
 from .sources import Source
-from .steps import Parts, Pause, SendFile, Step
+from .steps import Ending, Parts, Pause, SendFile, Step
 from .telling import Decided, OnDecision
 from .transfers import REST, TOKEN_LIMIT, TokenCall, Transfer, cause_of
 
@@ -20,6 +20,7 @@ __all__ = [
     "Decided",
     "Dialogue",
     "Driver",
+    "Ending",
     "Exchange",
     "OnDecision",
     "Parts",

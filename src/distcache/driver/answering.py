@@ -32,7 +32,9 @@ class Answering:
     _head: AnswerHead | None = None
     _sending: Send | None = None
     _source: Source | StoreError | None = None
+    _file: SendFile | None = None
     _at = 0
+    _until = 0
     _after = b""
 
     def __init__(
@@ -64,6 +66,7 @@ class Answering:
     def leave(self) -> None:
         """It is over, answered or not; once."""
         self._left = True
+        self._count()
         self._release()
         self._driver.left(self.exchange)
 
@@ -85,7 +88,7 @@ class Answering:
                 return self._start() + self._wire.finish() or self._done()
             else:
                 assert isinstance(effect, Abort)
-                self._line.cut = effect.reason
+                self._line.cut, self._line.aborted = effect.reason, effect.blame.value
                 # Nothing of the answer may have left: it is told of all the same.
                 self._line.head = self._line.head or self._head or exchange.promised
                 return Pause.END
@@ -139,8 +142,9 @@ class Answering:
         before, self._after = self._wire.frame(length)
         if source.fd is not None:
             self._next = self._end_of_span
-            return SendFile(start + before, source.fd, span.start, span.stop)
-        self._at = span.start
+            self._file = SendFile(start + before, source.fd, span.start, span.stop)
+            return self._file
+        self._until = span.start
         self._next = self._copy
         return start + before or self._copy()
 
@@ -150,16 +154,15 @@ class Answering:
         assert sending is not None
         assert source is not None
         assert not isinstance(source, StoreError)
-        until = min(self._at + COPY, sending.span.stop)
-        if self._at == until:
+        self._at = self._until
+        self._until = min(self._at + COPY, sending.span.stop)
+        if self._at == self._until:
             return self._end_of_span()
         try:
-            data = source.read(self._at, until)
+            return source.read(self._at, self._until)
         except StoreError as error:
             self._lose(sending, error, answered=True)
             return self._go_on()
-        self._at = until
-        return data
 
     def _end_of_span(self) -> Step:
         after, self._after = self._after, b""
@@ -170,6 +173,7 @@ class Answering:
         sending = self._sending
         assert sending is not None
         self._line.sent += sending.span.stop - sending.span.start
+        self._file, self._at = None, 0
         self._release()
         self._driver.sent(self.exchange, sending)
         return self._go_on()
@@ -189,6 +193,7 @@ class Answering:
     def _lose(self, sending: Send, error: Exception, *, answered: bool) -> None:
         fields: dict[str, log.Value] = {"digest": sending.source.digest, "error": str(error)}
         log.note(Level.ERROR, "content cannot be read", fields)
+        self._count()
         self._release()
         self._after = b""
         self._next = self._go_on
@@ -196,6 +201,14 @@ class Answering:
             # What it promises is another's to keep.
             self._head = None
         self._driver.lost(self.exchange, sending, answered=answered)
+
+    def _count(self) -> None:
+        """What has left of a span that does not leave whole."""
+        file, sending = self._file, self._sending
+        if sending is not None:
+            at = self._at if file is None else file.start
+            self._line.sent += max(at - sending.span.start, 0)
+        self._file, self._at = None, 0
 
     def _release(self) -> None:
         """The use of what is, or was to be, sent from."""

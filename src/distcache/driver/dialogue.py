@@ -19,7 +19,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from ..access import Allowed, Check, Refused, Verdict
-from ..core.effects import Code
+from ..core.effects import Blame, Code
 from ..core.pull import Pull
 from ..wire.plain import Request
 from ..wire.replies import ROOT, Reply, refusal
@@ -28,7 +28,7 @@ from .answering import Answering
 from .checks import Ticket
 from .service import Service
 from .shortcut import Given
-from .steps import Parts, Pause, SendFile, Step
+from .steps import Ending, Parts, Pause, SendFile, Step
 from .streaming import Stream
 from .telling import Line
 
@@ -106,13 +106,13 @@ class Dialogue:
         assert self._answer is not None
         self._answer.lost(error)
 
-    def close(self) -> bool:
-        """The connection is over. True: let the client see an error rather than an end, which
-        to one of HTTP/1.0 may be the end of the body."""
+    def close(self, why: Ending = Ending.GONE) -> bool:
+        """The connection is over, `why` as far as we have not said so. True: let the client see an
+        error rather than an end, which to one of HTTP/1.0 may be the end of the body."""
         self._next = _end
         self.idle = False
         answer = self._answer
-        self._end_answer()
+        self._end_answer(why)
         return answer is not None and not answer.pull.chunked
 
     # A request
@@ -239,14 +239,18 @@ class Dialogue:
         self.deadline = service.time() + service.timeouts.idle
         return Pause.BYTES
 
-    def _end_answer(self) -> None:
+    def _end_answer(self, why: Ending | None = None) -> None:
+        """`why` it does not come to its end, where it does not."""
         given, self._given = self._given, None
         if given is not None:
-            # Who left has been sent nothing, as far as we know.
+            assert why is not None, given
+            # Of what left from memory we do not know whether it did.
             unsent = given.line(self._begun, self._service)
-            unsent.sent = 0
+            unsent.sent, unsent.aborted = 0, why.value
             if isinstance(given, Stream):
-                unsent.cut = given.cut
+                unsent.sent, unsent.cut = given.out, given.cut
+                if given.cut:
+                    unsent.aborted = Blame.STORE.value
             unsent.end(self._client, self._service.on_decision)
             if isinstance(given, Stream):
                 given.left()
@@ -260,6 +264,8 @@ class Dialogue:
         if line is not None:
             # In one go with what is told of it, so that nothing is counted twice or not at all.
             self._service.under_way.discard(line)
+            if why is not None:
+                line.aborted = line.aborted or why.value
             line.end(self._client, self._service.on_decision)
 
     def _now(self) -> float:

@@ -14,6 +14,7 @@ from ..core.config import Config
 from ..core.effects import (
     Abort,
     AcquireToken,
+    Blame,
     CancelFetch,
     CommitBlob,
     DeleteBlob,
@@ -226,7 +227,9 @@ class Driver:
             # Other clients' pulls must not go down with one that met a bug.
             log.failure(f"the core failed on {type(event).__name__}", error)
             number = getattr(event, "exchange", None)
-            return () if number is None else (Abort(number, "an error of the cache itself"),)
+            if number is None:
+                return ()
+            return (Abort(number, "an error of the cache itself", Blame.CACHE),)
 
     def _interpret(self, effect: Effect) -> None:
         match effect:

@@ -40,7 +40,11 @@ _CLIENT_LOST = (errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNRE
 
 
 class GoneError(Exception):
-    """The client left, or does not take what it asked for."""
+    """The client left."""
+
+
+class SlowError(GoneError):
+    """The client has taken nothing for too long."""
 
 
 class SourceError(Exception):

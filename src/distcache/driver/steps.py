@@ -12,9 +12,22 @@ class Pause(Enum):
     END = "end"
 
 
+class Ending(Enum):
+    """Why a connection is closed, where its dialogue has not said that it is to be."""
+
+    GONE = "client"
+    """The client went away."""
+    SLOW = "timeout"
+    """It took nothing for too long."""
+    SHUTDOWN = "shutdown"
+    FAILED = "cache"
+    """An error that nobody foresaw."""
+
+
 @define(eq=False)
 class SendFile:
-    """`before` and then bytes `start` up to `stop` of the file: they may leave together."""
+    """`before` and then bytes `start` up to `stop` of the file: they may leave together. `start`
+    moves on with what has left."""
 
     before: bytes
     fd: int

@@ -40,8 +40,17 @@ class Stream(Complete):
     _source: Source
     _service: Service
     _ended: bool = field(default=False, init=False)
+    file: SendFile | None = field(default=None, init=False)
+    """Where it leaves from, if not from memory."""
     cut: str = field(default="", init=False)
     """Why it was cut off, if it was."""
+
+    @property
+    def out(self) -> int:
+        """Bytes of body that have left, as far as is known."""
+        span = self.hit.span
+        assert span is not None
+        return 0 if self.file is None else self.file.start - span.start
 
     def over(self) -> None:
         """All of it is out."""
@@ -123,7 +132,8 @@ class Streaming:
         start = lane.answer(stream.hit.head, stream.pull, self._service.driver.clock.last)
         assert start is not None
         if source.fd is not None and span.stop - span.start > SMALL:
-            return SendFile(start, source.fd, span.start, span.stop)
+            stream.file = SendFile(start, source.fd, span.start, span.stop)
+            return stream.file
         try:
             return start + source.read(span.start, span.stop)
         except StoreError:

@@ -52,6 +52,8 @@ class Line:
     sent: int = 0
     cut: str = ""
     """Why the answer was cut off, if it was."""
+    aborted: str = ""
+    """By whom it was ended before it was complete, if it was: see `Ending` and `Blame`."""
     silent: bool = False
     span: TraceSpan | None = None
     begun: float = field(factory=perf_counter)
@@ -124,6 +126,8 @@ class _Lines:
         self._known: Memo[tuple[int, int, int, int, str | None], _Said] = Memo(HEADS)
 
     def of(self, line: Line) -> log.Answered:
+        if line.aborted:
+            return _answered(line)
         decision = None if line.head is None else line.head.decision
         key = (id(line.request), id(decision), line.status, line.sent, line.who)
         known = self._known.get(key)
@@ -151,6 +155,8 @@ def _answered(line: Line) -> log.Answered:
         user=line.who,
         agent=only(request.headers, b"user-agent"),
         cache=None if head is None else cache_status(head.decision),
+        aborted=line.aborted or None,
+        reason=line.cut or None,
     )
 
 

@@ -8,8 +8,8 @@ import socket
 
 import trio
 
-from ..driver import Dialogue, Pause, SendFile, Service, Step, sockets
-from ..driver.sockets import GoneError, SourceError
+from ..driver import Dialogue, Ending, Pause, SendFile, Service, Step, sockets
+from ..driver.sockets import GoneError, SlowError, SourceError
 from .transport import Transport
 from .waiting import Hall, Seat
 
@@ -32,16 +32,25 @@ class Connection:
 
     async def run(self) -> None:
         """Until either side has had enough; closes the socket."""
+        why = Ending.GONE
         try:
             if await self._begin():
                 step = self._dialogue.step()
                 while step is not Pause.END:
                     step = await self._do(step)
+        except SlowError:
+            why = Ending.SLOW
         except GoneError:
             pass
+        except trio.Cancelled:
+            why = Ending.SHUTDOWN
+            raise
+        except Exception:
+            why = Ending.FAILED
+            raise
         finally:
             self._seat.close()
-            self._transport.close(reset=self._dialogue.close())
+            self._transport.close(reset=self._dialogue.close(why))
 
     def retire(self) -> None:
         """End it if it waits for a first byte; an answer under way is its last anyway."""
@@ -77,7 +86,7 @@ class Connection:
         if step.before:
             await self._transport.write(step.before, more=True)
         try:
-            await self._transport.send_file(step.fd, step.start, step.stop)
+            await self._transport.send_file(step)
         except SourceError as error:
             self._dialogue.lost(error)
 

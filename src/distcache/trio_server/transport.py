@@ -6,8 +6,8 @@ import ssl
 import trio
 
 from ..access import subject
-from ..driver import sockets
-from ..driver.sockets import GoneError, Want
+from ..driver import SendFile, sockets
+from ..driver.sockets import SlowError, Want
 
 
 class Transport:
@@ -48,19 +48,19 @@ class Transport:
                 await self._writable()
             view = view[count:]
 
-    async def send_file(self, fd: int, start: int, stop: int) -> None:
-        """GoneError, SourceError."""
-        while start < stop and isinstance(self._socket, ssl.SSLSocket):
-            piece = sockets.read_file(fd, start, stop)
+    async def send_file(self, file: SendFile) -> None:
+        """What is behind its `before`. GoneError, SourceError."""
+        while file.start < file.stop and isinstance(self._socket, ssl.SSLSocket):
+            piece = sockets.read_file(file.fd, file.start, file.stop)
             await self.write(piece)
-            start += len(piece)
+            file.start += len(piece)
             await trio.lowlevel.checkpoint()
-        while start < stop:
-            count = sockets.send_file(self._socket, fd, start, stop)
+        while file.start < file.stop:
+            count = sockets.send_file(self._socket, file.fd, file.start, file.stop)
             if not count:
                 await self._writable()
                 continue
-            start += count
+            file.start += count
             await trio.lowlevel.checkpoint()
 
     async def part(self) -> None:
@@ -81,4 +81,4 @@ class Transport:
         with trio.move_on_after(self._patience) as scope:
             await trio.lowlevel.wait_writable(self._socket)
         if scope.cancelled_caught:
-            raise GoneError
+            raise SlowError
