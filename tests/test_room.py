@@ -15,7 +15,20 @@ from distcache.driver import Dialogue, Pause, SendFile, Step
 from distcache.driver.room import TURN, Room
 from distcache.driver.sockets import GoneError
 from distcache.store import Store
-from tests.test_shortcut import HEADS, MANIFEST, MIDDLE, TAG, Side, head, name, store
+from tests.test_shortcut import (
+    FILE,
+    HEADS,
+    LARGE,
+    MANIFEST,
+    MIDDLE,
+    PARTS,
+    TAG,
+    Side,
+    head,
+    name,
+    readers,
+    store,
+)
 
 __all__ = ["store"]
 APART = head("GET", f"blobs/{name(MIDDLE)}")
@@ -158,6 +171,39 @@ def test_what_a_client_does_not_take_is_left_to_its_connection(hotel: Hotel) -> 
     assert one.dialogue.deadline == hotel.side.now + 75.0
 
 
+@pytest.mark.parametrize("asked", [FILE, head("GET", f"blobs/{name(LARGE)}")], ids=["part", "all"])
+def test_a_file_that_leaves_at_once_has_no_reader(hotel: Hotel, asked: bytes) -> None:
+    hotel.side.hears(asked)
+    one = hotel.guest()
+    one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
+    said = one.hears(asked)
+    assert said.endswith(LARGE[-99_000:])
+    assert one.dialogue.idle
+    assert (one.steps, readers(hotel.side)) == ([], 0)
+
+
+@pytest.mark.parametrize("asked", [FILE, head("GET", f"blobs/{name(LARGE)}")], ids=["part", "all"])
+def test_a_file_that_a_client_does_not_take_at_once_has_one(hotel: Hotel, asked: bytes) -> None:
+    hotel.side.hears(asked)
+    one = hotel.guest()
+    one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    said = one.hears(asked)
+    assert readers(hotel.side) == 1
+    rest, place = follow(hotel, one, one.steps.pop())
+    assert (said + rest).endswith(LARGE[-99_000:])
+    assert (place, readers(hotel.side)) == (Pause.BYTES, 0)
+
+
+def test_a_file_that_has_been_cut_short_ends_its_connection(
+    hotel: Hotel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hotel.side.hears(FILE)
+    one = hotel.guest()
+    monkeypatch.setattr(os, "sendfile", lambda *_: 0)
+    assert one.hears(FILE).startswith(b"HTTP/1.1 206 ")
+    assert (one.steps, readers(hotel.side)) == ([Pause.END], 0)
+
+
 def test_one_that_is_gone_fails_alone(hotel: Hotel) -> None:
     gone, other = hotel.guest(), hotel.guest()
     other.client.send(TAG)
@@ -248,7 +294,7 @@ def follow(hotel: Hotel, one: Guest, step: Step) -> tuple[bytes, Pause]:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([each for each in HEADS if each]),
+            st.sampled_from([each for each in HEADS + PARTS if each]),
             st.integers(0, 40),
             st.sampled_from((0.0, 1.0)),
         ),

@@ -16,7 +16,7 @@ from distcache.access import Gate, HtpasswdRule, Patterns, Rules
 from distcache.core.cache import Cache
 from distcache.core.config import Config, Upstream
 from distcache.core.effects import Medium, Spool
-from distcache.core.events import Forgotten
+from distcache.core.events import Forgotten, Pruned
 from distcache.core.inventory import BlobStored, GrantStored, Inventory, Record, TagStored
 from distcache.core.oci import (
     OCI_MANIFEST,
@@ -97,12 +97,14 @@ def sent(what: bytes | Parts | SendFile) -> bytes:
 
 
 class Side:
-    """A server without sockets, and one client of it. `quick`: asks for the whole answer."""
+    """A server without sockets, and one client of it. `quick`: asks for the whole answer; `slow`:
+    takes not all of a file at once."""
 
     def __init__(self, store: Store, *, quick: bool) -> None:
         # Freshness in whole seconds turns at once at the very moment of the check.
         self.now = 0.25
         self.quick = quick
+        self.slow = False
         self.at_once = 0
         self.shell = FakeShell()
         self.cache = Cache(Config({"up": Upstream(tag_ttl=100.0)}), Inventory(records()))
@@ -135,6 +137,8 @@ class Side:
             self.dialogue.receive(data)
             return b""
         self.at_once += 1
+        if self.slow and isinstance(answer, SendFile):
+            self.dialogue.lasts()
         return sent(answer)
 
     def go_on(self) -> tuple[bytes, Pause]:
@@ -214,6 +218,7 @@ turns = st.tuples(
     st.lists(pieces, min_size=1, max_size=5),
     st.sampled_from((0.0, 0.25, 1.0, 61.0, 99.9995)),
     st.sampled_from((*("nothing",) * 6, *CHANGES)),
+    st.booleans(),
 )
 
 
@@ -234,10 +239,11 @@ def change(side: Side, what: str) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.lists(turns, min_size=1, max_size=6))
 def test_whatever_comes_both_ways_do_the_same(
-    store: Store, story: list[tuple[list[tuple[bytes, ...]], float, str]]
+    store: Store, story: list[tuple[list[tuple[bytes, ...]], float, str, bool]]
 ) -> None:
     quick, slow = Side(store, quick=True), Side(store, quick=False)
-    for said, later, what in story:
+    for said, later, what, lasts in story:
+        quick.slow = lasts
         for data in (data for parts in said for data in parts if data or len(parts) == 1):
             assert quick.hears(data) == slow.hears(data)
             assert quick.decided == slow.decided
@@ -326,6 +332,14 @@ def test_its_line_in_the_log_is_that_of_any_other(side: Side, *, embedded: bool)
     assert f"http.response.written={len(MANIFEST)}" in said[0]
 
 
+def is_open(side: Side, body: bytes) -> bool:
+    """Its file: the first thing that goes when a blob is deleted."""
+    use = side.driver.find(name(body))
+    if use is not None:
+        use.release()
+    return use is not None
+
+
 MEMORY = part(LARGE, "2-9")
 FILE = part(LARGE, "10-99999")
 
@@ -354,21 +368,40 @@ def readers(side: Side) -> int:
     return sum(side.cache._state.readers.values())
 
 
-@pytest.mark.parametrize("head", [MEMORY, FILE], ids=["memory", "file"])
+@pytest.mark.parametrize(
+    ("head", "slow"), [(MEMORY, False), (FILE, False), (FILE, True)], ids=["memory", "file", "slow"]
+)
 def test_one_that_leaves_half_way_through_a_part_is_no_reader_any_more(
-    side: Side, head: bytes
+    side: Side, head: bytes, *, slow: bool
 ) -> None:
     side.hears(head)
+    side.slow = slow
     assert side.begins(head)
-    assert readers(side) == 1
+    assert readers(side) == slow
     side.dialogue.close()
     side.dialogue.close()
     assert readers(side) == 0
     assert [(d.status, d.sent) for d in side.decided][1:] == [(206, 0)]
 
 
-def test_a_file_that_ends_half_way_ends_the_connection(side: Side) -> None:
+@pytest.mark.parametrize("ask", [FILE, head("GET", f"blobs/{name(LARGE)}")], ids=["part", "all"])
+def test_what_lasts_is_kept_as_long_as_it_takes(side: Side, ask: bytes) -> None:
+    side.hears(ask)
+    side.slow = True
+    assert side.begins(ask)
+    assert readers(side) == 1
+    side.driver.feed(Pruned(0, None))
+    assert is_open(side, LARGE)
+    assert side.go_on() == (b"", Pause.BYTES)
+    assert readers(side) == 0
+    side.driver.feed(Pruned(0, None))
+    assert not is_open(side, LARGE)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_file_that_ends_half_way_ends_the_connection(side: Side, *, slow: bool) -> None:
     side.hears(FILE)
+    side.slow = slow
     assert side.begins(FILE)
     side.dialogue.lost(OSError("gone"))
     assert side.go_on() == (b"", Pause.END)

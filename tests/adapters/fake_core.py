@@ -1,6 +1,6 @@
 """A core that answers as it is told, and a shell that does its jobs when it is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -10,7 +10,7 @@ from distcache.core.effects import Effect
 from distcache.core.events import Event
 from distcache.core.hits import Hit
 from distcache.core.oci import Digest, Time
-from distcache.core.pull import Pull
+from distcache.core.pull import Pull, RangeSpec, Span
 from distcache.driver import TokenCall, Transfer
 
 Script = Callable[[Event], list[Effect]]
@@ -39,6 +39,9 @@ class FakeCore:
         return {}
 
     def whole(self, pull: Pull, now: Time) -> Hit | None:
+        return None
+
+    def part(self, pull: Pull, specs: Sequence[RangeSpec], now: Time) -> tuple[Hit, Span] | None:
         return None
 
     def begin(self, exchange: int, pull: Pull, now: Time) -> Hit | None:

@@ -388,6 +388,19 @@ def test_a_hit_may_be_taken_whole_once_it_has_been_decided() -> None:
     assert (hit.head, hit.span) == (s.clients[0].answer, Span(0, SIZE))
 
 
+def test_a_part_may_be_taken_whole_or_be_begun_in_the_same_moment() -> None:
+    s = scenario(config(), held(LAYER))
+    pull, specs = Pull(Method.GET, BLOB), (RangeSpec(1, 2),)
+    assert s.cache.part(pull, specs, s.now) is None
+    s.ask(pull).takes_all()
+    found = s.cache.part(pull, specs, s.now)
+    assert found is not None
+    assert found[1] == Span(1, 3)
+    begun = s.cache.begin(9, Pull(Method.GET, BLOB, specs), s.now)
+    assert begun is not None
+    assert (begun.digest, begun.span) == (found[0].digest, found[1])
+
+
 def test_since_when_a_manifest_is_known_is_told_to_the_next_process() -> None:
     known = [SeenStored(r, IMAGE.digest, START - 60.0) for r in (APP, Repository("gone", "a"))]
     s = scenario(config(cool_down=60.0), known)

@@ -21,7 +21,8 @@ from distcache.core.events import (
     Woke,
 )
 from distcache.core.inventory import BlobUsed
-from distcache.core.pull import Authority, Catalog, Method, Pull, RangeSpec
+from distcache.core.pull import Authority, Catalog, Method, Pull, RangeSpec, Span
+from distcache.core.values import evolve
 from tests.core.content import (
     APP,
     IMAGE,
@@ -300,6 +301,46 @@ def test_a_hit_taken_whole_leaves_what_its_events_would_leave(pull: Pull) -> Non
         return
     assert Respond(9, hit.head) in told
     assert s.cache.fingerprint(s.now) == by_events.fingerprint(s.now)
+
+
+def parts(s: Scenario, pull: Pull) -> tuple[hits.Hit, Span] | None:
+    """What a pull's ranges get of it, taken whole."""
+    return s.cache.part(evolve(pull, ranges=()), pull.ranges, s.now)
+
+
+@pytest.mark.parametrize("later", [0.0, 1.0])
+@pytest.mark.parametrize("pull", PULLS, ids=repr)
+def test_a_part_taken_whole_leaves_what_its_events_would_leave(pull: Pull, later: float) -> None:
+    s = scenario(REFRESHED, STOCK)
+    assert parts(s, pull) is None
+    s.ask(PULLS[4]).takes_all()
+    s.now += later
+    by_events, before = s.cache.fork(), s.cache.fingerprint(s.now)
+    told = by_events.handle(PullRequested(9, pull), s.now)
+    found = parts(s, pull)
+    assert (found is not None) == (pull in [PULLS[i] for i in ONE_RANGE])
+    if found is None:
+        assert s.cache.fingerprint(s.now) == before
+        return
+    hit, span = found
+    assert told == [Respond(9, hits.head_of(hit, span)), SendBody(9, hit.source, span)]
+    begun = s.cache.fork()
+    assert begun.begin(9, pull, s.now) is not None
+    assert begun.fingerprint(s.now) == by_events.fingerprint(s.now)
+    by_events.handle(BodySent(9, span.stop), s.now)
+    assert s.cache.fingerprint(s.now) == by_events.fingerprint(s.now)
+
+
+def test_no_part_is_taken_whole_of_what_has_changed_since_or_run_out() -> None:
+    for change in (Woke(), Forgotten(LAYER.digest), None):
+        s = scenario(REFRESHED, STOCK)
+        s.ask(PULLS[7]).takes_all()
+        assert parts(s, PULLS[11]) is not None
+        if change is None:
+            s.now += 60.0
+        else:
+            s.handle(change)
+        assert parts(s, PULLS[11]) is None
 
 
 def test_nothing_is_taken_whole_that_has_changed_since_or_run_out() -> None:

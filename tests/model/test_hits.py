@@ -8,6 +8,7 @@ from distcache.core import hits
 from distcache.core.cache import Cache
 from distcache.core.effects import Effect, Finish, Respond, SendBody, Stored
 from distcache.core.events import BodySent, Event, PullRequested
+from distcache.core.values import evolve
 
 from .explore import explore
 from .scene import FAULTS, STORE, Bound
@@ -40,6 +41,8 @@ def test_both_ways_do_the_same_everywhere(name: str, monkeypatch: pytest.MonkeyP
         if isinstance(event, PullRequested):
             at_once(cache.fork(), cache.fork(), event, now)
             begun(cache.fork(), cache.fork(), event, now)
+            if event.pull.ranges:
+                part_of_it(cache.fork(), cache.fork(), event, now)
         effects = handle(cache, event, now)
         assert effects == decided
         assert cache.fingerprint(now) == other.fingerprint(now)
@@ -59,6 +62,20 @@ def test_both_ways_do_the_same_everywhere(name: str, monkeypatch: pytest.MonkeyP
                     ]
             assert hit.head == head
         assert cache.fingerprint(now) == (other if hit else cache).fingerprint(now)
+        assert cache.next_deadline() == other.next_deadline()
+
+    def part_of_it(cache: Cache, other: Cache, event: PullRequested, now: float) -> None:
+        number, pull = event.exchange, event.pull
+        found = cache.part(evolve(pull, ranges=()), pull.ranges, now)
+        if found is not None:
+            hit, span = found
+            body = SendBody(number, hit.source, span)
+            assert handle(other, event, now) == [Respond(number, hits.head_of(hit, span)), body]
+            lasting = cache.fork()
+            assert lasting.begin(number, pull, now) is not None
+            assert lasting.fingerprint(now) == other.fingerprint(now)
+            handle(other, BodySent(number, span.stop), now)
+        assert cache.fingerprint(now) == other.fingerprint(now)
         assert cache.next_deadline() == other.next_deadline()
 
     def begun(cache: Cache, other: Cache, event: PullRequested, now: float) -> None:

@@ -6,7 +6,7 @@ decided, and why, stands in the machines' own modules.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import assert_never
 
 from . import (
@@ -57,7 +57,7 @@ from .hits import Hit
 from .inventory import BlobStored, GrantStored, Inventory, PinStored, SeenStored, TagStored
 from .oci import Content, Digest, Repository, TagRef, Time
 from .problems import TOO_SLOW
-from .pull import Probing, Pull
+from .pull import Probing, Pull, RangeSpec, Span
 from .reports import Explanation, Filling, Image, Named, Reach, Stats
 from .state import Relay, State
 from .tokens import TokenKey
@@ -106,8 +106,14 @@ class Cache:
 
     def whole(self, pull: Pull, now: Time) -> Hit | None:
         """PullRequested, and BodySent to the end, in one; the same is decided and comes to be. The
-        answer, whose bytes its caller must have. None, with nothing changed: it takes an event."""
+        answer, whose bytes its caller must have; or `begin`, as with `part`. None, with nothing
+        changed: it takes an event."""
         return hits.whole(self._state, pull, now)
+
+    def part(self, pull: Pull, specs: Sequence[RangeSpec], now: Time) -> tuple[Hit, Span] | None:
+        """`whole`, of the pull with these ranges: see `hits.part`. Whoever cannot send it at once
+        calls `begin`, of the same pull in the same moment, before anything else."""
+        return hits.part(self._state, pull, specs, now)
 
     def begin(self, exchange: int, pull: Pull, now: Time) -> Hit | None:
         """PullRequested, for whom needs no effects to be told of an answer that is all there: it is

@@ -23,12 +23,12 @@ from .pull import ByDigest, Catalog, Method, Ping, Span
 from .values import evolve
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from .effects import AnswerHead
     from .exchanges import Exchange
     from .oci import Digest, Reference, Time
-    from .pull import Pull
+    from .pull import Pull, RangeSpec
     from .state import State
 
 LIMIT = 4096
@@ -101,6 +101,30 @@ def whole(state: State, pull: Pull, now: Time) -> Hit | None:
     return hit
 
 
+def part(
+    state: State, pull: Pull, specs: Sequence[RangeSpec], now: Time
+) -> tuple[Hit, Span] | None:
+    """As `whole`, of the pull with these ranges: an answer to others of the same blob, or to all of
+    it, and what is sent of it; its head is `head_of` both."""
+    hit = _known(state, pull)
+    if hit is None or hit.version != state.version or now >= hit.until:
+        return None
+    span = ranges.select(specs, state.blobs[hit.digest].size)
+    if not isinstance(span, Span):
+        return None
+    if state.used[hit.digest] < now:
+        state.used[hit.digest] = now
+    return hit, span
+
+
+def head_of(hit: Hit, span: Span) -> AnswerHead:
+    """One part's, by the answer to another of the same blob, or to all of it."""
+    head = hit.head
+    assert head.descriptor is not None, head
+    length, size = span.stop - span.start, head.descriptor.size
+    return evolve(head, status=206, length=length, size=size, span=span)
+
+
 def keep(state: State, event: PullRequested, effects: list[Effect]) -> None:
     """Look at what the long way did, and keep it if it was a mere hit."""
     pull = event.pull
@@ -142,11 +166,16 @@ def _put(table: dict[K, Hit], key: K, hit: Hit) -> None:
     table[key] = hit
 
 
-def _part(state: State, pull: Pull) -> Hit | None:
-    """The answer to one range, made from that to any other of the same blob, or to all of it."""
+def _known(state: State, pull: Pull) -> Hit | None:
+    """An answer to any range of what `pull` asks for one of, without conditions, or to all."""
     if pull.if_none_match or pull.if_range is not None or pull.method is not Method.GET:
         return None
-    known = state.parts.get(pull.target)
+    return state.parts.get(pull.target)
+
+
+def _part(state: State, pull: Pull) -> Hit | None:
+    """The answer to one range."""
+    known = _known(state, pull)
     if known is None or (blob := state.blobs.get(known.digest)) is None:
         return None
     span = ranges.select(pull.ranges, blob.size)
@@ -154,7 +183,7 @@ def _part(state: State, pull: Pull) -> Hit | None:
         return None
     assert known.exchange is not None, known
     first, stop = span.start, span.stop
-    head = evolve(known.head, status=206, length=stop - first, size=blob.size, span=span)
+    head = head_of(known, span)
     x = evolve(known.exchange, pull=pull, first=first, stop=stop, pos=first, credit=stop)
     version, until, digest = known.version, known.until, known.digest
     return Hit(pull, version, until, digest, head, x, known.source, span)

@@ -71,7 +71,8 @@ class Dialogue:
 
     def at_once(self, data: bytes) -> bytes | Parts | SendFile | None:
         """What the client sent after Pause.BYTES: the whole answer, if it is there without
-        further steps. Write it, and ask for the next step when it is out. None: `receive` it."""
+        further steps. Write it, and ask for the next step when it is out; if not all of a SendFile
+        goes at once, say so by `lasts` before anything else. None: `receive` it."""
         if not self._between:
             return None
         service = self._service
@@ -87,6 +88,11 @@ class Dialogue:
         self.idle = False
         self._next = self._gone_at_once
         return answer
+
+    def lasts(self) -> None:
+        """The SendFile that was given at once is to be gone on with."""
+        assert isinstance(self._given, Stream)
+        self._given.lasts()
 
     def receive(self, data: bytes) -> None:
         """From the client; empty: it will send no more. One that says so before it has its

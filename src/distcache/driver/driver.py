@@ -38,7 +38,6 @@ from ..core.events import (
     SourceLost,
     Woke,
 )
-from ..core.hits import Hit
 from ..core.inventory import BlobDropped, BlobStored, Record
 from ..core.oci import Digest, Time
 from ..core.pull import Catalog, Pull, Span
@@ -69,6 +68,7 @@ class Driver:
         self._blobs = Blobs()
         self.clock = clock
         self.whole = core.whole
+        self.part = core.part
         self.find = self._blobs.find
         self._core = core
         self._store = store
@@ -144,15 +144,13 @@ class Driver:
         self.feed(PullRequested(exchange.number, pull))
         return exchange
 
-    def begin(self, pull: Pull) -> tuple[int, Hit] | None:
-        """A client asks for what is a hit: its number, with which BodySent, ClientClosed or `lost`
-        is to be told. None: nothing has happened."""
-        number = self._number + 1
-        hit = self._core.begin(number, pull, self.clock.now())
-        if hit is None:
-            return None
-        self._number = number
-        return number, hit
+    def begin(self, pull: Pull, now: Time) -> int:
+        """A client goes on with what was a hit `now`, by `whole` or `part`: its number, with which
+        BodySent, ClientClosed or `lost` is to be told."""
+        self._number += 1
+        hit = self._core.begin(self._number, pull, now)
+        assert hit is not None, pull
+        return self._number
 
     def sent(self, exchange: Exchange, sending: Send) -> None:
         """It is out, and released."""

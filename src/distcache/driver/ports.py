@@ -1,6 +1,6 @@
 """What the driver works between: the core above it, the adapter below."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from attrs import evolve, field, frozen
@@ -10,7 +10,7 @@ from ..core.effects import Effect
 from ..core.events import Event
 from ..core.hits import Hit
 from ..core.oci import Digest, Time
-from ..core.pull import Pull
+from ..core.pull import Pull, RangeSpec, Span
 from ..credentials import Ask as Ask
 from ..credentials import CredentialSource, Failed, Known
 from ..settings import Seconds, UpstreamTimeouts
@@ -34,6 +34,10 @@ class Core(Protocol):
     def handle(self, event: Event, now: Time) -> list[Effect]: ...
 
     def whole(self, pull: Pull, now: Time) -> Hit | None: ...
+
+    def part(
+        self, pull: Pull, specs: Sequence[RangeSpec], now: Time
+    ) -> tuple[Hit, Span] | None: ...
 
     def begin(self, exchange: int, pull: Pull, now: Time) -> Hit | None: ...
 

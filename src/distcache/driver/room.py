@@ -93,6 +93,7 @@ def _serve(guest: Guest) -> Step | None:
         return dialogue.step()
     if isinstance(answer, SendFile):
         if not _begin(guest, answer):
+            dialogue.lasts()
             return answer
     elif isinstance(answer, bytes):
         count = send(guest.sock, answer)

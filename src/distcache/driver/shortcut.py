@@ -24,6 +24,7 @@ from .steps import Parts
 from .telling import Line, in_the_log
 
 if TYPE_CHECKING:
+    from ..core.effects import AnswerHead
     from ..core.hits import Hit
     from ..wire.plain import Request
     from .service import Service
@@ -37,7 +38,8 @@ KEPT = 8 * 1024
 
 @define(eq=False)
 class Complete:
-    """A pull that the store alone answers, of which `sent` bytes are body. `who` is told it."""
+    """A pull that the store alone answers, of which `sent` bytes are body. `who` is told it. Of a
+    stream with a part, `pull` and `hit` are those that another part has as well."""
 
     request: Request
     pull: Pull
@@ -46,12 +48,20 @@ class Complete:
     hit: Hit
     sent: int
 
+    @property
+    def asked(self) -> Pull:
+        return self.pull
+
+    @property
+    def head(self) -> AnswerHead:
+        return self.hit.head
+
     def line(self, begun: float, service: Service) -> Line:
         """What will be said of it; `begun` by perf_counter."""
-        head = self.hit.head
+        head = self.head
         return Line(
             self.request,
-            self.pull,
+            self.asked,
             self.who,
             given=self.id,
             head=head,
@@ -94,6 +104,8 @@ class Ready:
     gate: Gate | None = None
     who: str | None = None
     given: Given | None = None
+    frame: tuple[Hit, plain.Frame] | None = None
+    """What heads of parts have in common, by the answer that they are made from."""
 
 
 class Shortcut:

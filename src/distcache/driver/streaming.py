@@ -1,9 +1,10 @@
 """Complete hits that leave from their files, begun without a dialogue's steps: any one part of a
 blob, and blobs that are too large for `shortcut`.
 
-The request's head is known but for its Range, the file is open. The core is told when the client
-begins to be a reader and when it ends, as of any other; all that goes by are the steps between.
-That both ways give the same bytes, words and state is a property that the tests hold
+The request's head is known but for its Range, the file is open. What goes to the kernel at once is
+over when it has begun: nothing can come between. Only of what lasts the core is told, when the
+client begins to be a reader and when it ends, as of any other; all that goes by are the steps
+between. That both ways give the same bytes, words and state is a property that the tests hold
 (tests/test_shortcut.py).
 """
 
@@ -16,7 +17,8 @@ from attrs import define, field
 from .. import log
 from ..core import ranges
 from ..core.events import BodySent, ClientClosed
-from ..core.pull import ByDigest, Method
+from ..core.hits import head_of
+from ..core.pull import ByDigest
 from ..core.values import evolve
 from ..settings import Level
 from ..store import StoreError
@@ -26,7 +28,10 @@ from .shortcut import SMALL, Complete
 from .steps import SendFile
 
 if TYPE_CHECKING:
-    from ..core.pull import Pull
+    from ..core.effects import AnswerHead
+    from ..core.hits import Hit
+    from ..core.oci import Time
+    from ..core.pull import Pull, RangeSpec, Span
     from .service import Service
     from .shortcut import Ready
     from .sources import Source
@@ -34,11 +39,16 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Stream(Complete):
-    """One answer on its way. It ends with `over`, `left` or `lost`; another `left` is harmless."""
+    """One answer on its way, of `span` because of `specs`. It ends with `over`, `left` or `lost`;
+    another `left` is harmless."""
 
-    _exchange: int
+    specs: tuple[RangeSpec, ...]
+    span: Span
+    _at: Time
     _source: Source
     _service: Service
+    _exchange: int | None = field(default=None, init=False)
+    """The core's number of it, if it knows of it."""
     _ended: bool = field(default=False, init=False)
     file: SendFile | None = field(default=None, init=False)
     """Where it leaves from, if not from memory."""
@@ -46,36 +56,49 @@ class Stream(Complete):
     """Why it was cut off, if it was."""
 
     @property
+    def asked(self) -> Pull:
+        return evolve(self.pull, ranges=self.specs) if self.specs else self.pull
+
+    @property
+    def head(self) -> AnswerHead:
+        return head_of(self.hit, self.span) if self.specs else self.hit.head
+
+    @property
     def out(self) -> int:
         """Bytes of body that have left, as far as is known."""
-        span = self.hit.span
-        assert span is not None
-        return 0 if self.file is None else self.file.start - span.start
+        return 0 if self.file is None else self.file.start - self.span.start
+
+    def lasts(self) -> None:
+        """Not all of it is out at once: nothing may be evicted under it. Nothing has happened
+        since it was found."""
+        pull = self.asked if self.specs else self.pull
+        self._exchange = self._service.driver.begin(pull, self._at)
 
     def over(self) -> None:
         """All of it is out."""
-        span = self.hit.span
-        assert span is not None
         self._end()
-        self._service.driver.feed(BodySent(self._exchange, span.stop))
+        if self._exchange is not None:
+            self._service.driver.feed(BodySent(self._exchange, self.span.stop))
 
     def left(self) -> None:
         """The client has gone."""
         if not self._ended:
             self._end()
-            self._service.driver.feed(ClientClosed(self._exchange))
+            if self._exchange is not None:
+                self._service.driver.feed(ClientClosed(self._exchange))
 
     def lost(self, error: Exception) -> None:
         """The file cannot be read to its end. The connection is to be cut."""
+        if self._exchange is None:
+            self.lasts()
+        assert self._exchange is not None
         hit = self.hit
-        assert hit.span is not None
         self._end()
         self.cut = f"the stored content cannot be read: {error}"
         fields: dict[str, log.Value] = {"digest": hit.digest, "error": str(error)}
         log.note(Level.ERROR, "content cannot be read", fields)
         exchange = Exchange(self._exchange, lambda: None)
-        sending = Send(hit.source, hit.span, None)
-        self._service.driver.lost(exchange, sending, answered=True)
+        self._service.driver.lost(exchange, Send(hit.source, self.span, None), answered=True)
 
     def _end(self) -> None:
         self._ended = True
@@ -93,56 +116,60 @@ class Streaming:
         self._service = service
 
     def find(self, data: bytes, subject: str | None) -> tuple[Stream, bytes | SendFile] | None:
-        """As `Shortcut.find`, but the pull goes on until the stream ends."""
+        """As `Shortcut.find`; a SendFile may have to go on: see `Stream.lasts`."""
         found = plain.ranged(data)
-        request, part = (plain.exactly(data), None) if found is None else found
+        request, said = (plain.exactly(data), b"") if found is None else found
         if request is None:
             return None
         service = self._service
         ready = service.shortcut.ready(request, subject)
-        if ready is None or not isinstance(ready.pull.target, ByDigest):
+        if ready is None:
             return None
-        pull = ready.pull if part is None else _of_part(ready, part)
-        if pull is None:
+        pull = ready.pull
+        target = pull.target
+        if not isinstance(target, ByDigest):
             return None
+        specs = pull.ranges
+        if said:
+            # Another Range beside it would count, or none.
+            specs = () if ready.ranged else ranges.parse(said.decode())
+            if not specs:
+                return None
         driver = service.driver
-        source = driver.find(ready.pull.target.content.digest)
+        source = driver.find(target.content.digest)
         if source is None:
             return None
-        begun = driver.begin(pull)
-        if begun is None:
+        now = driver.clock.now()
+        known = driver.part(pull, specs, now) if specs else _all(driver.whole(pull, now))
+        if known is None:
             source.release()
             return None
-        exchange, hit = begun
-        who, number = ready.who, ready.reading.id
-        sent = hit.head.length or 0
-        stream = Stream(request, pull, who, number, hit, sent, exchange, source, service)
-        answer = self._answer(stream, source)
-        if answer is None:
-            stream.left()
-            return None
-        return stream, answer
-
-    def _answer(self, stream: Stream, source: Source) -> bytes | SendFile | None:
-        """None: its bytes are not to be had."""
-        span = stream.hit.span
-        # One without a body has gone by already.
-        assert span is not None
-        lane = plain.Lane(stream.request, b"")
-        start = lane.answer(stream.hit.head, stream.pull, self._service.driver.clock.last)
-        assert start is not None
-        if source.fd is not None and span.stop - span.start > SMALL:
+        hit, span = known
+        start = _start(ready, hit, span if specs else None, now)
+        who, name, length = ready.who, ready.reading.id, span.stop - span.start
+        stream = Stream(request, pull, who, name, hit, length, specs, span, now, source, service)
+        if source.fd is not None and length > SMALL:
             stream.file = SendFile(start, source.fd, span.start, span.stop)
-            return stream.file
+            return stream, stream.file
         try:
-            return start + source.read(span.start, span.stop)
+            return stream, start + source.read(span.start, span.stop)
         except StoreError:
+            source.release()
             return None
 
 
-def _of_part(ready: Ready, part: bytes) -> Pull | None:
-    """None: it is not this Range that counts."""
-    pull = ready.pull
-    if ready.ranged or pull.method is not Method.GET:
-        return None
-    return evolve(pull, ranges=ranges.parse(part.decode()))
+def _all(hit: Hit | None) -> tuple[Hit, Span] | None:
+    # One without a body has gone by already.
+    return None if hit is None or hit.span is None else (hit, hit.span)
+
+
+def _start(ready: Ready, hit: Hit, part: Span | None, now: Time) -> bytes:
+    request, pull = ready.reading.request, ready.pull
+    if part is None:
+        start = plain.Lane(request, b"").answer(hit.head, pull, now)
+        assert start is not None
+        return start
+    known = ready.frame
+    if known is None or known[0] is not hit:
+        known = ready.frame = hit, plain.frame(request, head_of(hit, part), pull, now)
+    return known[1].head(part, now)

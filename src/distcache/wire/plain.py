@@ -34,9 +34,12 @@ class Request:
     http_version: bytes
 
 
-_RANGE = re.compile(rb"(?<!\n)\r\nrange: (bytes=[0-9]{1,19}-[0-9]{0,19})(?=\r\n)", re.IGNORECASE)
+_RANGE = re.compile(
+    rb"\r\n(?<!\n\r\n)range: (bytes=[0-9]{1,19}-[0-9]{0,19})(?=\r\n)", re.IGNORECASE
+)
 """A Range's line as clients write it, not behind an empty one: that would be no header any more.
-Whoever reads content in parts sends another each time."""
+Whoever reads content in parts sends another each time. `re` looks for a line's end first where the
+pattern begins with one."""
 
 
 def known(head: bytes) -> Request | None:
@@ -99,14 +102,18 @@ class Lane:
     def answer(self, head: AnswerHead, pull: Pull, now: float) -> bytes | None:
         """The header, and the body where that is of our own making. None: an answer whose
         framing is h11's business."""
-        if head.span is not None and self._request.method == b"GET":
-            return self._part(head, head.span, pull, now)
+        span = head.span
+        if span is not None and self._request.method == b"GET":
+            self.begun = True
+            self._left = span.stop - span.start
+            return frame(self._request, head, pull, now).head(span, now)
         key = (head, pull, self._request.target)
         cut = _answers.get(key)
         if cut is None:
             if head.length is None and head.problem is None and head.repositories is None:
                 return None
-            cut = _cut(self._answer(head, pull, now), self._request, head.length or 0, now)
+            made = _answer(self._request, head, pull, now)
+            cut = _cut(made, self._request, head.length or 0, now)
             if len(cut.after) <= LONGEST_ANSWER:
                 _answers.put(key, cut)
         self.begun = True
@@ -136,26 +143,36 @@ class Lane:
             raise h11.LocalProtocolError("the body is shorter than announced")
         self.complete = True
 
-    def _part(self, head: AnswerHead, span: Span, pull: Pull, now: float) -> bytes:
-        """Of content: what differs from part to part are three numbers."""
-        said = (head.descriptor, head.decision, pull.target)
-        rest = (head.status, head.size, head.age, pull.namespace, self._request.target)
-        key = (*map(id, said), *rest)
-        frame = _parts.get(key)
-        length = span.stop - span.start
-        if frame is None:
-            cut = _cut(self._answer(head, pull, now), self._request, length, now)
-            frame = _frame(cut, span, said)
-            _parts.put(key, frame)
-        self.begun = True
-        self._left = length
-        before, after_date, after_length, after_range = frame.pieces
-        numbers = (length, after_length, span.start, span.stop - 1, after_range)
+
+@frozen
+class Frame:
+    """The bytes of a 206 between its date, its length and the two numbers of its range. `held`:
+    what it is known by."""
+
+    pieces: tuple[bytes, bytes, bytes, bytes]
+    held: tuple[object, ...]
+
+    def head(self, span: Span, now: float) -> bytes:
+        """That of the answer with this part."""
+        before, after_date, after_length, after_range = self.pieces
+        start, stop = span.start, span.stop
+        numbers = (stop - start, after_length, start, stop - 1, after_range)
         return b"%b%b%b%d%b%d-%d%b" % (before, _date(now), after_date, *numbers)
 
-    def _answer(self, head: AnswerHead, pull: Pull, now: float) -> Answer:
-        _, target = urls.origin_form(self._request.target.decode("latin-1"))
-        return answers.answer(head, pull, target, now)
+
+def frame(request: Request, head: AnswerHead, pull: Pull, now: float) -> Frame:
+    """What all answers to a GET have in common that differ from this one in their part."""
+    assert head.span is not None
+    said = (head.descriptor, head.decision, pull.target)
+    rest = (head.status, head.size, head.age, pull.namespace, request.target)
+    key = (*map(id, said), *rest)
+    known = _parts.get(key)
+    if known is None:
+        span = head.span
+        cut = _cut(_answer(request, head, pull, now), request, span.stop - span.start, now)
+        known = _frame(cut, span, said)
+        _parts.put(key, known)
+    return known
 
 
 @frozen
@@ -180,23 +197,19 @@ def _cut(made: Answer, request: Request, length: int, now: float) -> _Cut:
     return _Cut(before + date[:8], after, left, len(body))
 
 
-@frozen
-class _Frame:
-    """The bytes of a 206 between its date, its length and the two numbers of its range. `held`:
-    what it is known by."""
-
-    pieces: tuple[bytes, bytes, bytes, bytes]
-    held: tuple[object, ...]
+def _answer(request: Request, head: AnswerHead, pull: Pull, now: float) -> Answer:
+    _, target = urls.origin_form(request.target.decode("latin-1"))
+    return answers.answer(head, pull, target, now)
 
 
-def _frame(cut: _Cut, span: Span, held: tuple[object, ...]) -> _Frame:
+def _frame(cut: _Cut, span: Span, held: tuple[object, ...]) -> Frame:
     length = b"\r\nContent-Length: %d" % (span.stop - span.start)
     after_date, _, rest = cut.after.partition(length + b"\r\n")
     after_date += length.rstrip(b"0123456789")
     part = b"\r\nContent-Range: bytes %d-%d" % (span.start, span.stop - 1)
     after_length, _, after_range = rest.partition(part + b"/")
     after_length = b"\r\n" + after_length + b"\r\nContent-Range: bytes "
-    return _Frame((cut.before, after_date, after_length, b"/" + after_range), held)
+    return Frame((cut.before, after_date, after_length, b"/" + after_range), held)
 
 
 class _Clock:
@@ -219,5 +232,5 @@ exactly = _heads.get
 """As `known`, but always the same object for the same bytes: nothing with a Range."""
 
 _answers: Memo[tuple[AnswerHead, Pull, bytes], _Cut] = Memo(ANSWERS)
-_parts: Memo[tuple[object, ...], _Frame] = Memo(PARTS)
+_parts: Memo[tuple[object, ...], Frame] = Memo(PARTS)
 _replies: Memo[tuple[Reply, bytes], _Cut] = Memo(64)
