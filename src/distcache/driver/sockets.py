@@ -127,7 +127,9 @@ def begin_file(sock: socket.socket, file: SendFile) -> bool:
     if _secured(sock):
         return False
     if file.before:
-        file.before = file.before[send(sock, file.before, more=True) :]
+        # Not held back for the file, which is long: the client reads it meanwhile, and the file's
+        # pages need not be cut anew behind it.
+        file.before = file.before[send(sock, file.before) :]
     if file.before:
         return False
     file.start += send_file(sock, file.fd, file.start, file.stop)
