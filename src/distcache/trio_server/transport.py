@@ -57,11 +57,12 @@ class Transport:
             await trio.lowlevel.checkpoint()
         while file.start < file.stop:
             count = sockets.send_file(self._socket, file.fd, file.start, file.stop)
-            if not count:
-                await self._writable()
-                continue
+            full = count < min(sockets.PIECE, file.stop - file.start)
             file.start += count
-            await trio.lowlevel.checkpoint()
+            if full:
+                await self._writable()
+            else:
+                await trio.lowlevel.checkpoint()
 
     async def part(self) -> None:
         """End our side and let the client close its own, but not for ever. GoneError."""
