@@ -1,7 +1,7 @@
 """The shared half of the adapters, driven by a scripted core and a shell that waits."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,10 @@ from distcache.core.pull import ByDigest, Method, Pull, Span
 from distcache.credentials import Ask, Failed
 from distcache.credentials.logins import Known
 from distcache.driver import Clock, Driver, Exchange, Send, Source, Upstreams
-from distcache.driver.sources import WHOLE, Blobs, OpenBlob
+from distcache.driver.sources import HELD_SPOOLS, LEAST_HELD, WHOLE, Blobs, OpenBlob
 from distcache.driver.storekeeper import DELETIONS
-from distcache.store import FileSpool, Store, StoreError, open_store
+from distcache.store import Body, FileSpool, Store, StoreError, open_store
+from distcache.wire import whole
 from distcache.wire.outgoing import Credentials
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
@@ -87,6 +88,17 @@ class Rig:
         transfer.head(200, [(b"Content-Length", b"10")])
         transfer.spooled(transfer.take([body]))
         transfer.end(transfer.conclude())
+
+    def whole(self, spool: Spool, body: bytes = BODY) -> bool:
+        """A fetch whose answer came in one piece, if it may."""
+        self.effects(fx.Fetch(7, REQUEST, spool))
+        transfer = self.shell.fetches[-1]
+        if transfer.light:
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+            answer = whole.answer("GET", head + body)
+            assert answer is not None
+            transfer.whole(answer)
+        return transfer.light or transfer.result == "200"
 
 
 @pytest.fixture
@@ -270,6 +282,91 @@ def test_a_commit_that_fails_says_so_once(rig: Rig) -> None:
         ev.StoreFailed(StoreOperation.COMMIT, name, StoreFault.FAULT) for name in (NAME, OTHER)
     ]
     assert rig.heard(ev.StoreFailed) == failed
+
+
+def test_small_content_lies_in_memory_until_it_is_committed(rig: Rig, tmp_path: Path) -> None:
+    rig.whole(FILE)
+    exchange = rig.pull()
+    rig.effects(fx.SendBody(exchange.number, FILE, Span(0, 10)))
+    (sending,) = exchange.effects
+    assert isinstance(sending, Send)
+    assert sending.opened is not None
+    assert sending.opened.fd is None
+    assert list((tmp_path / "store" / "spool").iterdir()) == []
+    rig.effects(fx.CommitBlob(FILE, NAME), fx.DiscardSpool(FILE))
+    rig.shell.work()
+    assert rig.heard(ev.FetchEnded, ev.BlobCommitted) == [
+        ev.FetchEnded(7, NAME),
+        ev.BlobCommitted(NAME),
+    ]
+    assert sending.opened.read(0, 10) == BODY
+    sending.release()
+    rig.effects(fx.Journal(BlobStored(NAME, len(BODY), 1.0)))
+    assert rig.opened().read(0, 10) == BODY
+
+
+def test_small_contents_are_committed_together(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    spools = [evolve(FILE, number=number) for number in range(1, 5)]
+    digests = [Digest(digest(b"%d" % n)) for n in range(4)]
+    for n, spool in enumerate(spools):
+        rig.whole(evolve(spool, digest=digests[n]), b"%d" % n)
+    batches: list[list[Digest]] = []
+    real = rig.store.commit_all
+
+    def commit_all(wanted: Sequence[tuple[Body, Digest]]) -> list[StoreError | None]:
+        batches.append([digest for _, digest in wanted])
+        return real(wanted)
+
+    monkeypatch.setattr(rig.store, "commit_all", commit_all)
+    named = [digests[0], digests[1], NAME, digests[3]]
+    rig.effects(*map(fx.CommitBlob, spools, named))
+    rig.core.script = lambda event: (
+        [fx.Journal(BlobStored(event.digest, 1, 1.0))]
+        if isinstance(event, ev.BlobCommitted)
+        else []
+    )
+    # The first, the others, and a batch of records for each of the two.
+    assert rig.shell.work() == 4
+    assert batches == [named[:1], named[1:]]
+    assert rig.heard(ev.BlobCommitted, ev.StoreFailed) == [
+        ev.BlobCommitted(named[0]),
+        ev.BlobCommitted(named[1]),
+        ev.StoreFailed(StoreOperation.COMMIT, NAME, StoreFault.FAULT),
+        ev.BlobCommitted(named[3]),
+    ]
+
+
+def test_a_batch_that_meets_a_bug_fails_as_a_whole(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.whole(FILE)
+
+    def fails(wanted: object) -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(rig.store, "commit_all", fails)
+    rig.effects(fx.CommitBlob(FILE, NAME))
+    rig.shell.work()
+    failed = ev.StoreFailed(StoreOperation.COMMIT, NAME, StoreFault.FAULT)
+    assert rig.heard(ev.StoreFailed) == [failed]
+    assert "a bug" in caplog.text
+
+
+def test_memory_for_small_content_is_bounded_and_given_back(rig: Rig) -> None:
+    spools = [evolve(FILE, number=n) for n in range(HELD_SPOOLS // LEAST_HELD)]
+    for spool in spools:
+        assert rig.whole(spool)
+    more = evolve(FILE, number=len(spools))
+    rig.effects(fx.Fetch(9, REQUEST, more))
+    assert not rig.shell.fetches[-1].light
+    rig.effects(fx.DiscardSpool(spools[0]))
+    assert rig.shell.fetches[-1].light
+
+
+def test_content_that_has_begun_in_a_file_goes_on_there(rig: Rig) -> None:
+    rig.spooled(BODY[:4])
+    rig.effects(fx.Fetch(8, evolve(REQUEST, offset=4), FILE))
+    assert not rig.shell.fetches[-1].light
 
 
 def test_records_that_come_up_while_the_journal_is_written_make_one_batch(

@@ -1,5 +1,8 @@
 """Answers of upstreams for a small question: whole and simple ones, and all others."""
 
+from collections.abc import Sequence
+
+from distcache.core.events import BodySpooled, Event
 from tests.adapters.scripted import digest, manifest
 
 DOCUMENT = manifest(b"layer")
@@ -36,3 +39,15 @@ def answers(method: str) -> dict[str, bytes]:
 
 
 NAMES = sorted(answers("GET"))
+
+
+def told(events: Sequence[Event], fetch: int) -> list[Event]:
+    """Of that fetch. How far its body was is in there once: how often it is told of a file is a
+    matter of threads."""
+    of_it = [event for event in events if getattr(event, "fetch", None) == fetch]
+    after = [*of_it[1:], None]
+    return [
+        event
+        for event, following in zip(of_it, after, strict=True)
+        if not (isinstance(event, BodySpooled) and isinstance(following, BodySpooled))
+    ]

@@ -43,7 +43,9 @@ def test_a_pull_is_exact_wherever_the_store_begins_to_fail(bench: Sabotaged, fau
         kept.append(bench.held(image.layer))
         bench.assert_well(image)
         assert bench.held(image.layer), "once the store is well, everything is kept"
-        if len(names) <= first:
+        # What lies in memory until it is stored is nothing that could be seen to be still there:
+        # some operations may come later.
+        if len(names) <= first and set(names) >= WRITING:
             break
     assert set(names) == WRITING
     assert not kept[0], "nothing could be written"
@@ -64,7 +66,7 @@ def test_a_death_at_any_operation_costs_nothing_but_time(small: Sabotaged) -> No
         for known in (image, *older[-2:]):
             small.assert_well(known)
         older.append(image)
-        if names and len(names) <= first:
+        if names and len(names) <= first and set(names) >= WRITING | EVICTING:
             assert set(names) == WRITING | EVICTING
             break
     small.wiretap.stop()

@@ -21,6 +21,7 @@ from tests.store.samples import digest_of, grant, put, stored
 
 FIRST = b"first" * 1000
 SECOND = b"second" * 1000
+THIRD = b"third" * 1000
 DOOMED = b"doomed" * 1000
 
 CALLS = ("open", "pwrite", "fsync", "ftruncate", "rename", "unlink", "mkdir", "close")
@@ -28,15 +29,16 @@ STATEMENTS = ("execute", "executescript")
 
 
 def work(root: Path) -> None:
-    """Commit a file, commit a document, delete; each with its record."""
+    """Commit files, commit what lies in memory together, delete; each with its record."""
     store = open_store(root)
     for number, data in enumerate((FIRST, DOOMED)):
         put(store, data, number)
         store.write([stored(data), grant(digest_of(data))])
-    body = MemorySpool(Spool(3, Medium.MEMORY))
-    body.write(0, SECOND)
-    store.commit(body, body.digest())
-    store.write([stored(SECOND)])
+    bodies = [MemorySpool(Spool(number, Medium.MEMORY)) for number in (3, 4)]
+    for body, data in zip(bodies, (SECOND, THIRD), strict=True):
+        body.write(0, data)
+    assert store.commit_all([(body, body.digest()) for body in bodies]) == [None, None]
+    store.write([stored(SECOND), stored(THIRD)])
     store.delete(digest_of(DOOMED))
     store.write([BlobDropped(digest_of(DOOMED))])
     store.close()

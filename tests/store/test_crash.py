@@ -11,7 +11,7 @@ import pytest
 import tests
 from distcache.core.inventory import BlobStored
 from distcache.store import Swept, open_store
-from tests.store.crash_child import CALLS, DOOMED, FIRST, SECOND, STATEMENTS
+from tests.store.crash_child import CALLS, DOOMED, FIRST, SECOND, STATEMENTS, THIRD
 from tests.store.samples import digest_of, files_below, grant, path_of, put, tag
 
 CLEAN = Swept(spools=0, adopted=0, lost=0, damaged=0, orphans=0, renewed=False)
@@ -42,7 +42,7 @@ def test_every_step_was_a_crash_once(crashed: Path) -> None:
 
 
 def test_after_a_crash_a_blob_is_there_whole_or_not_at_all(crashed: Path) -> None:
-    contents = {digest_of(data): data for data in (FIRST, SECOND, DOOMED)}
+    contents = {digest_of(data): data for data in (FIRST, SECOND, THIRD, DOOMED)}
     seen = set()
     for root in roots(crashed):
         store = open_store(root)
@@ -58,13 +58,14 @@ def test_after_a_crash_a_blob_is_there_whole_or_not_at_all(crashed: Path) -> Non
         names = {str(path_of(root, blob.digest).relative_to(root)) for blob in blobs}
         assert files_below(root) == {*names, "index.sqlite", "lock"}
         seen.add(frozenset(blob.digest for blob in blobs))
-    first, doomed, second = map(digest_of, (FIRST, DOOMED, SECOND))
+    first, doomed, second, third = map(digest_of, (FIRST, DOOMED, SECOND, THIRD))
     assert seen == {
         frozenset[str](),
         frozenset({first}),
         frozenset({first, doomed}),
         frozenset({first, doomed, second}),
-        frozenset({first, second}),
+        frozenset({first, doomed, second, third}),
+        frozenset({first, second, third}),
     }
 
 
@@ -72,11 +73,13 @@ def test_bytes_are_durable_before_their_name_and_the_name_before_the_end(crashed
     """After a power cut the file system may have kept the name and lost the bytes."""
     calls = (crashed / "calls").read_text().split("\n")
     renames = [place for place, name in enumerate(calls) if name == "rename"]
-    assert len(renames) == 3
+    assert len(renames) == 4
     for place in renames:
         before = calls[:place][::-1]
         assert before.index("fsync") < before.index("pwrite")
-        assert calls[place + 1 : place + 4] == ["open", "fsync", "close"]
+        # That is the directory's, before the record is begun.
+        after = calls[place + 1 : calls.index("execute", place)]
+        assert [name for name in after if name != "close"][-2:] == ["open", "fsync"]
 
 
 def test_a_log_that_ends_anywhere_holds_whole_batches_only(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from distcache.core.effects import Medium, Spool
 from distcache.core.oci import Digest
-from distcache.store import MemorySpool, StoreError, WindowSpool
+from distcache.store import Body, MemorySpool, StoreError, WindowSpool
 from distcache.store.digests import supported
 from distcache.store.files import Files, Found
 from tests.store.samples import (
@@ -120,6 +121,42 @@ def test_a_name_that_may_not_last_is_taken_back(files: Files, tmp_path: Path) ->
     assert body.read(0, 5000) == LAYER
     assert files_below(tmp_path) == set()
     body.discard()
+
+
+def held(*contents: bytes) -> list[tuple[Body, Digest]]:
+    """Contents in memory, to be committed."""
+    bodies = [MemorySpool(Spool(number, Medium.FILE)) for number in range(len(contents))]
+    for body, data in zip(bodies, contents, strict=True):
+        body.write(0, data)
+    return [(body, digest_of(data)) for body, data in zip(bodies, contents, strict=True)]
+
+
+def test_contents_committed_together_fail_each_by_itself(files: Files, tmp_path: Path) -> None:
+    first, wrong, hindered, last = held(b"first", b"wrong", b"hindered", b"last")
+    path_of(tmp_path, hindered[1]).mkdir()
+    results = files.commit_all([first, (wrong[0], DIGEST), hindered, last])
+    assert [type(result) for result in results] == [type(None), StoreError, StoreError, type(None)]
+    assert read(files, first[1], 5) == b"first"
+    assert read(files, last[1], 4) == b"last"
+    assert len(files_below(tmp_path)) == 2
+
+
+def test_of_names_that_may_not_last_none_stays(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, lost = os.fsync, []
+
+    def fsync(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            lost.append(fd)
+            raise OSError(errno.EIO, "lost")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    results = files.commit_all(held(b"one", b"two"))
+    assert [str(result) for result in results] == ["[Errno 5] lost"] * 2
+    assert len(lost) == 1, "the directory is synchronized once"
+    assert files_below(tmp_path) == set()
 
 
 def test_a_document_whose_commit_fails_leaves_no_temporary_file(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import h11
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,15 @@ lines = st.sampled_from(
         b"Bad Name: c",
         b"Docker-Content-Digest: " + DIGEST.encode(),
         b"X: " + b"x" * 5000,
+        b"content-length: 2",
+        b"Content-Length: 02",
+        b"Content-Length:2",
+        b"CONNECTION: Keep-Alive",
+        b"Connection: keep-alive, close",
+        b"X: a ",
+        b"X: ",
+        b"X: \xff",
+        b"Date: Mon, 07",
     ]
 )
 ends = st.sampled_from([b"\r\n"] * 6 + [b"\n", b"\r\n\r\n"])
@@ -88,6 +98,30 @@ def test_a_whole_answer_is_what_h11_makes_of_it(method: str, data: bytes) -> Non
             undated = [(n, v) for n, v in headers if n.lower() != b"date"]
             assert found is not None
             assert (found.status, list(found.headers), found.body) == (status, undated, body)
+
+
+CONTENT = b"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 4\r\nETag: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("cut", range(len(CONTENT) + 4))
+def test_a_message_says_how_long_it_is_once_its_head_is_there(cut: int) -> None:
+    begun = (CONTENT + b"body")[:cut]
+    known = len(CONTENT) + 4 if cut >= len(CONTENT) else None
+    assert whole.length("GET", begun) == known
+    assert whole.length("HEAD", begun) is None
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\r\n\r\nContent-Length: 4\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Content-Length: 4\r\n\r\n",
+    ],
+)
+def test_other_messages_do_not_say_how_long_they_are(head: bytes) -> None:
+    assert whole.length("GET", head) is None
 
 
 def test_answers_that_differ_in_their_date_are_one() -> None:

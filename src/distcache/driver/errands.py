@@ -13,12 +13,18 @@ from typing import Protocol
 
 from attrs import define, field
 
-from ..core.effects import Medium
 from ..core.events import Cause
 from ..wire import whole
 from .http import failure_cause
 from .shelf import Bare, Loan, Shelf
 from .transfers import Transfer
+
+LONGEST = 64 * 1024
+"""Bytes of an answer that is waited for here."""
+
+GATHER = 0.02
+"""Seconds to let the next bytes of it come. Whoever waits for them is told of what is there
+already by httpcore's way alone."""
 
 
 class Poller(Protocol):
@@ -38,7 +44,13 @@ class Errand:
     bare: Bare
     fd: int
     deadline: float
+    until: float = field(init=False)
+    """When it is given up here."""
+    come: bytes = field(default=b"", init=False)
     begun: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.until = self.deadline
 
     def resume(self, now: float) -> float:
         """Httpcore goes on with it, with what has come; seconds that are left for the head."""
@@ -78,7 +90,7 @@ class Errands:
     def begin(self, transfer: Transfer) -> bool:
         """False: it is not for here, and nothing has happened."""
         sent = transfer.sent
-        if self._closed or sent.body or not _little(transfer):
+        if self._closed or sent.body or not transfer.light:
             return False
         found = self._shelf.bare(transfer.way, sent.url)
         if found is None:
@@ -87,14 +99,12 @@ class Errands:
         patience = min(transfer.timeouts.headers, transfer.timeouts.idle)
         errand = Errand(transfer, loan, bare, fd := bare.fileno, self._time() + patience)
         if not bare.ask(whole.request(sent)):
-            self._give_up(errand, b"")
+            self._give_up(errand)
             return True
         self._running[fd] = errand
         transfer.stop = lambda: self._abandon(errand, Cause.CANCELLED)
         self._poller.watch(fd, select.EPOLLIN, lambda _: self._ready(errand))
-        if self._alarm is None or errand.deadline < self._alarm:
-            self._alarm = errand.deadline
-            self._ways.alarm(errand.deadline)
+        self._wake_by(errand.until)
         return True
 
     def expire(self) -> None:
@@ -102,9 +112,13 @@ class Errands:
         self._alarm = None
         now = self._time()
         for errand in list(self._running.values()):
-            if errand.deadline <= now:
-                self._abandon(errand, Cause.TIMEOUT)
-        left = [errand.deadline for errand in self._running.values()]
+            if errand.until <= now:
+                if errand.come:
+                    self._end(errand)
+                    self._give_up(errand)
+                else:
+                    self._abandon(errand, Cause.TIMEOUT)
+        left = [errand.until for errand in self._running.values()]
         if left:
             self._alarm = min(left)
             self._ways.alarm(self._alarm)
@@ -117,13 +131,20 @@ class Errands:
 
     def _ready(self, errand: Errand) -> None:
         transfer = errand.transfer
-        data = errand.bare.hear()
+        while data := errand.bare.hear():
+            errand.come += data
+            length = whole.length(transfer.sent.method, errand.come)
+            if length is None or not len(errand.come) < length <= LONGEST:
+                break
         if data is None:
+            if errand.come:
+                errand.until = min(errand.deadline, self._time() + GATHER)
+                self._wake_by(errand.until)
             return
         self._end(errand)
-        answer = whole.answer(transfer.sent.method, data)
+        answer = whole.answer(transfer.sent.method, errand.come)
         if answer is None:
-            self._give_up(errand, data)
+            self._give_up(errand)
             return
         self._shelf.keep(errand.loan)
         try:
@@ -131,8 +152,13 @@ class Errands:
         except Exception as error:
             transfer.fail(failure_cause(error))
 
-    def _give_up(self, errand: Errand, data: bytes) -> None:
-        errand.bare.resume(data)
+    def _wake_by(self, at: float) -> None:
+        if self._alarm is None or at < self._alarm:
+            self._alarm = at
+            self._ways.alarm(at)
+
+    def _give_up(self, errand: Errand) -> None:
+        errand.bare.resume(errand.come)
         self._ways.go_on(errand)
 
     def _abandon(self, errand: Errand, cause: Cause) -> None:
@@ -146,9 +172,3 @@ class Errands:
         errand.transfer.stop = None
         del self._running[errand.fd]
         self._poller.forget(errand.fd)
-
-
-def _little(transfer: Transfer) -> bool:
-    """Whether the answer is all head, or a document."""
-    spool = transfer.spool
-    return spool is None or spool.spool.medium is Medium.MEMORY

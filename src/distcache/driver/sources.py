@@ -34,6 +34,14 @@ WHOLE_BLOBS = 1024
 """Of those; with the largest, 8 MiB."""
 
 
+HELD_SPOOLS = 8 * 1024 * 1024
+"""Bytes of small content that may lie in memory until they are committed."""
+
+LEAST_HELD = 16 * 1024
+"""What such content counts for at the least: what a slow disk is behind is bounded in
+number, too."""
+
+
 class Source(Protocol):
     """Content that can be sent."""
 
@@ -56,9 +64,11 @@ class OpenSpool:
     spool: Spool
     body: Body | None
     _close: Callable[[Body], None]
+    _memory: "Memory"
     on_room: Callable[[], None] | None = None
     _uses: int = 0
     _discarded: bool = False
+    _held: int = 0
 
     @property
     def fd(self) -> int | None:
@@ -69,6 +79,18 @@ class OpenSpool:
         if len(data) != stop - start:
             raise StoreError(f"spool {self.spool.number} ends before its length")
         return data
+
+    @property
+    def holdable(self) -> bool:
+        """Whether `hold` is allowed."""
+        fresh = self.spool.medium is Medium.FILE and self.body is None
+        return fresh and self._memory.left > 0
+
+    def hold(self, length: int) -> None:
+        """Of content for a file that is so short: in memory until it is committed."""
+        self.body = MemorySpool(self.spool)
+        self._held = max(length, LEAST_HELD)
+        self._memory.left -= self._held
 
     def use(self) -> "OpenSpool":
         self._uses += 1
@@ -93,7 +115,16 @@ class OpenSpool:
     def _close_if_done(self) -> None:
         if self._discarded and not self._uses and self.body is not None:
             body, self.body = self.body, None
+            self._memory.left += self._held
+            self._held = 0
             self._close(body)
+
+
+@define
+class Memory:
+    """Bytes that are left for what is held."""
+
+    left: int = HELD_SPOOLS
 
 
 class Spools:
@@ -102,6 +133,7 @@ class Spools:
     def __init__(self, close: Callable[[Body], None]) -> None:
         self._close = close
         self._open: dict[int, OpenSpool] = {}
+        self._memory = Memory()
 
     def open(self, spool: Spool) -> OpenSpool:
         """The spool of this number, new or as it is; its first mention says what it is."""
@@ -112,7 +144,7 @@ class Spools:
                 body = MemorySpool(spool)
             elif spool.medium is Medium.WINDOW:
                 body = WindowSpool(spool)
-            known = self._open[spool.number] = OpenSpool(spool, body, self._close)
+            known = self._open[spool.number] = OpenSpool(spool, body, self._close, self._memory)
         return known
 
     def find(self, spool: Spool) -> OpenSpool | None:

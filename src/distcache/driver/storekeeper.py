@@ -2,11 +2,11 @@
 
 For each digest one job at a time, in the order of the core's effects. The journal has one
 writer: what comes up while it writes makes its next batch, so under load a batch is large and
-a record costs little.
+a record costs little. So have the commits of what lies in memory.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,12 +16,15 @@ from ..core.events import BlobCommitted, BlobDeleted, Event, StoreFailed, StoreF
 from ..core.inventory import Record
 from ..core.oci import Digest
 from ..settings import Level
-from ..store import Body, FileSpool, Store, StoreError
+from ..store import Body, FileSpool, MemorySpool, Store, StoreError
 from .sources import OpenSpool
 
 DELETIONS = 8
 """At once. Eviction may want tens of thousands: commits and the journal must not stand behind
 all of them."""
+
+COMMITS = 64
+"""Of what lies in memory in one batch: each waits for all of them."""
 
 StoreJob = Callable[[], Event]
 After = Callable[[], None]
@@ -41,6 +44,8 @@ class StoreKeeper:
         self._jobs: dict[Digest, deque[tuple[StoreJob, After]]] = {}
         self._deleting = 0
         self._deletions: deque[tuple[StoreJob, Callable[[Event], None]]] = deque()
+        self._small: deque[_Small] = deque()
+        self._committing = self._telling = False
         self._journal: list[Record] = []
         self._writing = False
 
@@ -61,7 +66,10 @@ class StoreKeeper:
             if spool is not None:
                 spool.release()
 
-        self._do(effect.digest, job, after, self._run_job)
+        run: RunJob = self._run_job
+        if isinstance(body, MemorySpool):
+            run = partial(self._run_small, body, effect.digest)
+        self._do(effect.digest, job, after, run)
 
     def delete(self, digest: Digest) -> None:
         def job() -> Event:
@@ -89,8 +97,8 @@ class StoreKeeper:
 
     @property
     def behind(self) -> bool:
-        """Records are queued."""
-        return bool(self._journal)
+        """Records are queued, and no more are about to come."""
+        return bool(self._journal) and not self._telling
 
     def journal(self, record: Record) -> None:
         """Queue it for `write_journal`."""
@@ -119,6 +127,50 @@ class StoreKeeper:
             return
         self._jobs[digest] = deque()
         run(job, partial(self._done, digest, after))
+
+    def _run_small(
+        self,
+        body: Body,
+        digest: Digest,
+        _: Callable[[], Any],
+        then: Callable[[Any], None],
+    ) -> None:
+        """In place of the commit's own job."""
+        self._small.append((body, digest, then))
+        if not self._committing:
+            self._commit_small()
+
+    def _commit_small(self) -> None:
+        self._committing = True
+        batch = [self._small.popleft() for _ in range(min(len(self._small), COMMITS))]
+
+        def job() -> list[Event]:
+            results: Sequence[Exception | None]
+            try:
+                results = self._store.commit_all([(body, digest) for body, digest, _ in batch])
+            except Exception as error:
+                results = [error] * len(batch)
+            return [
+                BlobCommitted(digest)
+                if error is None
+                else StoreFailed(StoreOperation.COMMIT, digest, _fault_of(error))
+                for (_, digest, _), error in zip(batch, results, strict=True)
+            ]
+
+        self._run_job(job, partial(self._committed, batch))
+
+    def _committed(self, batch: list["_Small"], events: list[Event]) -> None:
+        self._committing = False
+        if self._small:
+            self._commit_small()
+        # Their records make one batch, too.
+        self._telling = True
+        try:
+            for (_, _, then), event in zip(batch, events, strict=True):
+                then(event)
+        finally:
+            self._telling = False
+        self.write_journal()
 
     def _run_deletion(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
         if self._deleting >= DELETIONS:
@@ -156,6 +208,10 @@ class StoreKeeper:
             fields: dict[str, log.Value] = {"records": count, "error": str(error)}
             log.note(Level.ERROR, "the index could not be written", fields)
         self.write_journal()
+
+
+_Small = tuple[Body, Digest, Callable[[Any], None]]
+"""What is to be committed, and who is to hear of it."""
 
 
 def _fault_of(error: Exception) -> StoreFault:

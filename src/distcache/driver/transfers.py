@@ -117,6 +117,13 @@ class Transfer:
         return self._length
 
     @property
+    def light(self) -> bool:
+        """Its answer may be given to `whole`: all head, a document, or the beginning of content
+        that there is room for in memory."""
+        spool = self.spool
+        return spool is None or spool.spool.medium is Medium.MEMORY or spool.holdable
+
+    @property
     def in_memory(self) -> bool:
         """Its bytes may be taken in at once, without a thread."""
         return self.spool is not None and self.spool.spool.medium is not Medium.FILE
@@ -152,9 +159,11 @@ class Transfer:
         return self._take_head(status, headers, head)
 
     def whole(self, answer: Whole) -> None:
-        """All of upstream's answer, which is little and not for a file: it is over by that."""
+        """All of upstream's answer, which is little: it is over by that."""
         head = answer.head(self.site, self.sent, self._now())
         if self._take_head(answer.status, answer.headers, head):
+            if self.spool is not None and self.spool.body is None:
+                self.spool.hold(len(answer.body))
             if answer.body:
                 self.spooled(self.take((answer.body,)))
             self.end(self.conclude())
@@ -222,7 +231,7 @@ class Transfer:
         self.take(())
         body = self.spool.body
         assert body is not None
-        if not isinstance(body, MemorySpool):
+        if not isinstance(body, MemorySpool) or self.kind == "blob":
             return Concluded(body.digest())
         document = self._parse(body.read(self._parsed_from, body.length))
         return Concluded(body.digest(), document)

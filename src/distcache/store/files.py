@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -55,17 +55,33 @@ class Files:
     def commit(self, body: Body, digest: Digest) -> None:
         """Make the body's bytes durable under `digest`; the caller still discards the spool.
         StoreError: nothing was published, or the bytes are not what the digest names."""
-        if body.digest() != digest:
-            raise StoreError(f"the bytes are {body.digest()}, not {digest}")
-        target = self._path(digest)
-        match body:
-            case FileSpool():
-                self._publish(body, target)
-            case MemorySpool():
-                with self._copy(body) as copy:
-                    self._publish(copy, target)
-            case _:
-                raise TypeError(f"{type(body).__name__} keeps nothing that could be stored")
+        (failed,) = self.commit_all([(body, digest)])
+        if failed is not None:
+            raise failed
+
+    def commit_all(self, wanted: Sequence[tuple[Body, Digest]]) -> list[StoreError | None]:
+        """As `commit` does each of them; what became of them, in their order. The names are made
+        durable together."""
+        results: list[StoreError | None] = [None] * len(wanted)
+        moved: dict[Path, list[tuple[int, Path]]] = {}
+        for place, (body, digest) in enumerate(wanted):
+            try:
+                target = self._move(body, digest)
+            except StoreError as error:
+                results[place] = error
+            else:
+                moved.setdefault(target.parent, []).append((place, target))
+        for directory, there in moved.items():
+            try:
+                with translated():
+                    _sync_directory(directory)
+            except StoreError as error:
+                # The core will hear that there are no such blobs; then there must be none.
+                for place, target in there:
+                    with suppress(OSError):
+                        target.unlink(missing_ok=True)
+                    results[place] = error
+        return results
 
     def delete(self, digest: Digest) -> int:
         """Returns the bytes given back, 0 when there was no such file."""
@@ -168,21 +184,27 @@ class Files:
         algorithm, name = split(digest)
         return self._blobs / algorithm / name
 
-    def _publish(self, body: FileSpool, target: Path) -> None:
-        body.move(target)
-        with translated():
-            try:
-                _sync_directory(target.parent)
-            except BaseException:
-                # The core will hear that there is no such blob; then there must be none.
-                target.unlink(missing_ok=True)
-                raise
+    def _move(self, body: Body, digest: Digest) -> Path:
+        """Its bytes are durable then, and the name that is returned not yet."""
+        if body.digest() != digest:
+            raise StoreError(f"the bytes are {body.digest()}, not {digest}")
+        target = self._path(digest)
+        match body:
+            case FileSpool():
+                body.move(target)
+            case MemorySpool():
+                with self._copy(body) as copy:
+                    copy.move(target)
+            case _:
+                raise TypeError(f"{type(body).__name__} keeps nothing that could be stored")
+        return target
 
     @contextmanager
     def _copy(self, body: MemorySpool) -> Iterator[FileSpool]:
         copy = self.create(body.spool)
         try:
-            copy.write(0, body.read(0, body.length))
+            # What it holds has been hashed.
+            copy.append(0, body.read(0, body.length))
             yield copy
         finally:
             copy.discard()

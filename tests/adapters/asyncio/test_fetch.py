@@ -19,13 +19,13 @@ from distcache.core import events as ev
 from distcache.core.effects import Medium, Spool, UpstreamRequest
 from distcache.core.oci import Content, Digest, Kind, Repository
 from distcache.core.pull import Method
-from distcache.driver import Clock, Driver, TokenCall, Transfer, Upstreams
+from distcache.driver import Clock, Driver, TokenCall, Transfer, Upstreams, errands
 from distcache.settings import Seconds, UpstreamTimeouts
 from distcache.store import open_store
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
 from tests.adapters import scripted as up
-from tests.adapters.answers import NAMES, answers
+from tests.adapters.answers import NAMES, answers, told
 from tests.adapters.certificates import certificate as certificate
 from tests.adapters.fake_core import FakeCore, FakeShell
 from tests.adapters.harness import nothing_left
@@ -197,26 +197,27 @@ def test_a_fetch_cancelled_at_any_step_ends_once_and_harms_no_other(
 
 
 @secured
-@pytest.mark.parametrize("method", ["HEAD", "GET"])
+@pytest.mark.parametrize("medium", [None, Medium.MEMORY, Medium.FILE])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_question_on_a_kept_connection_is_answered_as_on_a_new_one(
-    tmp_path: Path, certificate: tuple[Path, Path], name: str, method: str, secure: bool
+    tmp_path: Path, certificate: tuple[Path, Path], name: str, medium: Medium | None, secure: bool
 ) -> None:
-    async def told(path: Path, *, kept: bool) -> list[ev.Event]:
+    async def asked(path: Path, *, kept: bool) -> list[ev.Event]:
         async with rig(path, own=certificate if secure else None) as r:
-            data = answers(method)[name]
+            method = Method.GET if medium else Method.HEAD
+            data = answers(method.value)[name]
             r.up.on(PATH, *[up.status(200)] * kept, up.raw(data) if data else up.cut)
             for number in range(1 - kept, 2):
-                spool = None if method == "HEAD" else Spool(number, Medium.MEMORY, limit=9999)
-                r.want(fx.Fetch(number, evolve(REQUEST, method=Method(method)), spool))
+                spool = medium and Spool(number, medium, limit=9999)
+                r.want(fx.Fetch(number, evolve(REQUEST, method=method), spool))
                 await r.ended(number)
                 await r.quiet()
             assert r.up.connections == (1 if data or not kept else 2)
-            return [e for e in r.core.events if getattr(e, "fetch", None) == 1]
+            return told(r.core.events, fetch=1)
 
     async def main() -> None:
-        kept = await told(tmp_path / "kept", kept=True)
-        assert kept == await told(tmp_path / "new", kept=False)
+        kept = await asked(tmp_path / "kept", kept=True)
+        assert kept == await asked(tmp_path / "new", kept=False)
 
     with nothing_left():
         asyncio.run(main())
@@ -348,6 +349,49 @@ def test_a_server_that_ends_while_a_large_body_comes_ends_it_once(
             number, _ = r.fetch_large()
             await r.until(lambda: left.is_set() or r.ends(number))
         assert len(r.ends(number)) == 1
+
+    with nothing_left():
+        asyncio.run(main())
+
+
+@secured
+@pytest.mark.parametrize("length", [1000, 40_000])
+def test_small_content_that_comes_in_pieces_is_taken_in_whole(
+    tmp_path: Path,
+    certificate: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    length: int,
+    secure: bool,
+) -> None:
+    # However slow this machine is.
+    monkeypatch.setattr(errands, "GATHER", up.PATIENCE)
+    body = BODY[:length]
+
+    async def main() -> None:
+        async with rig(tmp_path, own=certificate if secure else None) as r:
+            r.up.on(PATH, up.status(200), up.until(body, 500, up.rest(body, 500)))
+            for number in (1, 2):
+                r.want(fx.Fetch(number, REQUEST, Spool(number, Medium.FILE, NAME)))
+                await r.ended(number)
+                await r.quiet()
+            assert r.ends(2) == [ev.FetchEnded(2, Digest(up.digest(body)))]
+            assert r.up.connections == 1
+
+    with nothing_left():
+        asyncio.run(main())
+
+
+def test_small_content_that_stops_half_way_is_told_as_far_as_it_has_come(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path) as r:
+            r.up.on(PATH, up.status(200), up.until(BODY[:1000], 500, up.hang))
+            for number in (1, 2):
+                r.want(fx.Fetch(number, REQUEST, Spool(number, Medium.FILE, NAME)))
+                await r.until(lambda: r.ends(1))
+                await r.quiet()
+            await r.until(lambda: ev.BodySpooled(2, 500) in r.core.events)
+            r.want(fx.CancelFetch(2))
+            assert await r.ended(2) == ev.FetchFailed(2, ev.Cause.CANCELLED)
 
     with nothing_left():
         asyncio.run(main())

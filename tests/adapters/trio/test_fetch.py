@@ -14,7 +14,7 @@ from distcache.core import events as ev
 from distcache.core.effects import Medium, Spool, UpstreamRequest
 from distcache.core.oci import Content, Digest, Kind, Repository
 from distcache.core.pull import ByDigest, Method, Pull, Span
-from distcache.driver import Clock, Driver, TokenCall, Transfer, Upstreams
+from distcache.driver import Clock, Driver, TokenCall, Transfer, Upstreams, errands
 from distcache.settings import Seconds, UpstreamTimeouts
 from distcache.store import open_store
 from distcache.trio_server import pools
@@ -22,7 +22,7 @@ from distcache.trio_server.fetch import Fetcher, open_fetcher
 from distcache.wire.sites import UpstreamSite
 from distcache.wire.urls import Url
 from tests.adapters import fake_upstream as fake
-from tests.adapters.answers import NAMES, answers
+from tests.adapters.answers import NAMES, answers, told
 from tests.adapters.certificates import certificate as certificate
 from tests.adapters.fake_core import FakeCore, FakeShell
 from tests.adapters.fake_upstream import Upstream, upstream
@@ -229,25 +229,26 @@ async def test_a_server_that_ends_while_a_large_body_comes_ends_it_once(
 
 
 @secured
-@pytest.mark.parametrize("method", ["HEAD", "GET"])
+@pytest.mark.parametrize("medium", [None, Medium.MEMORY, Medium.FILE])
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_question_on_a_kept_connection_is_answered_as_on_a_new_one(
-    tmp_path: Path, certificate: tuple[Path, Path], name: str, method: str, secure: bool
+    tmp_path: Path, certificate: tuple[Path, Path], name: str, medium: Medium | None, secure: bool
 ) -> None:
-    async def told(path: Path, *, kept: bool) -> list[ev.Event]:
+    async def asked(path: Path, *, kept: bool) -> list[ev.Event]:
         async with rig(path, own=certificate if secure else None) as r:
-            data = answers(method)[name]
+            method = Method.GET if medium else Method.HEAD
+            data = answers(method.value)[name]
             r.up.on(PATH, *[fake.status(200)] * kept, fake.raw(data) if data else fake.cut)
             for number in range(1 - kept, 2):
-                spool = None if method == "HEAD" else Spool(number, Medium.MEMORY, limit=9999)
-                r.want(fx.Fetch(number, evolve(REQUEST, method=Method(method)), spool))
+                spool = medium and Spool(number, medium, limit=9999)
+                r.want(fx.Fetch(number, evolve(REQUEST, method=method), spool))
                 await r.ended(number)
                 await trio.testing.wait_all_tasks_blocked()
             assert r.up.connections == (1 if data or not kept else 2)
-            return [e for e in r.core.events if getattr(e, "fetch", None) == 1]
+            return told(r.core.events, fetch=1)
 
-    kept = await told(tmp_path / "kept", kept=True)
-    assert kept == await told(tmp_path / "new", kept=False)
+    kept = await asked(tmp_path / "kept", kept=True)
+    assert kept == await asked(tmp_path / "new", kept=False)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +275,44 @@ async def test_a_question_on_a_kept_connection_ends_once_without_an_answer(
     cause = ev.Cause.TIMEOUT if by == "timeout" else ev.Cause.CANCELLED
     assert r.ends(2) == [ev.FetchFailed(2, cause)]
     assert tasks.count == 1, "the second is a question, which needs none"
+
+
+@secured
+@pytest.mark.parametrize("length", [1000, 40_000])
+async def test_small_content_that_comes_in_pieces_takes_no_task(
+    tmp_path: Path,
+    certificate: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    length: int,
+    secure: bool,
+) -> None:
+    # However slow this machine is.
+    monkeypatch.setattr(errands, "GATHER", PATIENCE)
+    body = BODY[:length]
+    tasks = Tasks()
+    trio.lowlevel.add_instrument(tasks)
+    async with rig(tmp_path, own=certificate if secure else None) as r:
+        r.up.on(PATH, fake.status(200), fake.until(body, 500, fake.rest(body, 500)))
+        for number in (1, 2):
+            r.want(fx.Fetch(number, REQUEST, Spool(number, Medium.FILE, NAME)))
+            await r.ended(number)
+            await trio.testing.wait_all_tasks_blocked()
+        assert r.ends(2) == [ev.FetchEnded(2, Digest(fake.digest(body)))]
+        assert r.up.connections == tasks.count == 1
+
+
+async def test_small_content_that_stops_half_way_is_told_as_far_as_it_has_come(
+    tmp_path: Path,
+) -> None:
+    async with rig(tmp_path) as r:
+        r.up.on(PATH, fake.status(200), fake.until(BODY[:1000], 500, fake.hang))
+        for number in (1, 2):
+            r.want(fx.Fetch(number, REQUEST, Spool(number, Medium.FILE, NAME)))
+            await r.until(lambda: r.ends(1))
+            await trio.testing.wait_all_tasks_blocked()
+        await r.until(lambda: ev.BodySpooled(2, 500) in r.core.events)
+        r.want(fx.CancelFetch(2))
+        assert await r.ended(2) == ev.FetchFailed(2, ev.Cause.CANCELLED)
 
 
 async def test_requests_one_after_the_other_use_one_connection(tmp_path: Path) -> None:
