@@ -156,8 +156,10 @@ def test_of_content_that_turned_out_wrong_the_log_says_that_it_was_upstream(
     caplog.set_level(logging.INFO, "distcache")
     with benches() as b, pytest.raises(Torn):
         b.get(b.upstream.blob("a/img", BODY, up.whole(BODY[:-1] + b"!")))
-    why = "up sent content that does not match its digest"
-    assert aborted(caplog) == [("upstream", len(BODY) - 1, why)]
+    ((whom, sent, why),) = aborted(caplog)
+    assert (whom, why) == ("upstream", "up sent content that does not match its digest")
+    # The last piece may be known to be wrong before it is sent.
+    assert 0 <= sent < len(BODY)
 
 
 @pytest.mark.parametrize("hits", [0, 3])
