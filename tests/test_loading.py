@@ -74,6 +74,41 @@ def test_serving_loads_one_runtime(tmp_path: Path, runtime: str) -> None:
     assert ("trio" in modules) == (runtime == "trio")
 
 
+COLLECTED = """
+import gc, json, os, signal, sys
+from distcache import cli
+import distcache.{runtime}_server.serve as serve
+looks = []
+def look(phase, info):
+    if phase == "start" and "distcache.tracing" in sys.modules and not gc.get_freeze_count():
+        looks.append(info)
+gc.callbacks.append(look)
+gc.set_threshold(100, 1000, 1000)
+serve.Supervisor.ready = lambda self: os.kill(os.getpid(), signal.SIGTERM)
+sys.argv = ["distcache", "serve", "--runtime", "{runtime}", "{config}"]
+try:
+    cli.main()
+except SystemExit as error:
+    print(json.dumps([error.code, looks, gc.isenabled()]))
+"""
+"""`distcache.tracing` is the first that a server loads when it begins."""
+
+
+@pytest.mark.parametrize("runtime", ["trio", "asyncio"])
+def test_no_garbage_is_looked_for_before_all_is_there(tmp_path: Path, runtime: str) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path / 'store'}}}}}\n"
+        "http: {addr: '127.0.0.1:0'}\nproxy: {remoteurl: 'http://127.0.0.1:9'}\n"
+    )
+    code = COLLECTED.format(runtime=runtime, config=config)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    status, looks, enabled = json.loads(run.stdout.splitlines()[-1])
+    assert status == 0
+    assert not looks
+    assert enabled
+
+
 def test_a_module_is_there_again_when_it_need_not_be_missing() -> None:
     code = """
 import sys

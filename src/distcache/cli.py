@@ -3,6 +3,7 @@
 Exit status: 0 well; 1 could not start or failed; 2 wrong usage or a wrong configuration.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -153,6 +154,8 @@ def _path(argument: Path | None, option: Path | None) -> Path | None:
 
 
 def _run(path: Path | None, runtime: Runtime) -> int:
+    # Until all is there (`spare_the_collector`): a look through a million records takes a second.
+    gc.disable()
     # Not at the top: `check` needs no event loop, and `serve` only one.
     with nullcontext() if runtime is Runtime.TRIO else without("trio"):
         run = importlib.import_module(f".{runtime.value}_server.serve", __package__).run

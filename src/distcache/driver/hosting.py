@@ -120,8 +120,10 @@ def say_stopped(driver: Driver) -> None:
 
 def spare_the_collector() -> None:
     """What is there at start, up to a million records, stays: to look through all of it for
-    garbage would hold the loop for seconds. For a process that does nothing else."""
+    garbage would hold the loop for seconds. For a process that does nothing else, which had none
+    looked for until now."""
     gc.freeze()
+    gc.enable()
 
 
 def raise_file_limit() -> None:
