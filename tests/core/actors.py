@@ -13,6 +13,7 @@ from distcache.core.decision import Decision
 from distcache.core.effects import (
     AcquireToken,
     AnswerHead,
+    Blame,
     Fetch,
     Problem,
     SendBody,
@@ -57,6 +58,8 @@ class Client:
     at: int | None = None
     end: str = ""
     """`finished`, `aborted` or `left`."""
+    blame: Blame | None = None
+    """Who was to blame where it was aborted."""
 
     @property
     def answer(self) -> AnswerHead:

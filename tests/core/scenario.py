@@ -244,7 +244,7 @@ class Scenario:
                 client.end = "finished"
             case Abort():
                 assert client.head is not None, "cut without an answer"
-                client.end = "aborted"
+                client.end, client.blame = "aborted", effect.blame
 
     def _readable(self, source: Source) -> int:
         if isinstance(source, Stored):

@@ -216,7 +216,7 @@ def test_who_was_sent_what_nobody_can_tell_is_cut_off() -> None:
     s, client = streaming()
     client.takes()
     s.handle(FetchFailed(s.fetch.effect.fetch, Cause.STORE))
-    assert client.end == "aborted"
+    assert (client.end, client.blame) == ("aborted", Blame.STORE)
 
 
 def test_a_window_has_no_disk_that_could_fail() -> None:
@@ -238,7 +238,7 @@ def test_a_window_that_cannot_be_asked_for_ends_its_client() -> None:
     tag.answers(401, challenges=(BEARER,))
     s.token.refuses(403)
     fill.fails(Cause.STORE)
-    assert streams.end == "aborted"
+    assert (streams.end, streams.blame) == ("aborted", Blame.UPSTREAM)
     second.fails(Cause.STORE)
     assert waits.status == 403
 

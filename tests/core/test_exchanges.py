@@ -156,7 +156,7 @@ def test_one_of_which_something_went_out_is_cut() -> None:
     s = warm()
     client = s.get(BLOB)
     client.loses_source(answered=True)
-    assert client.end == "aborted"
+    assert (client.end, client.blame) == ("aborted", Blame.STORE)
 
 
 def test_a_store_that_loses_everything_it_is_given_ends_in_an_error() -> None:
@@ -191,7 +191,7 @@ def test_but_no_more_than_that() -> None:
     assert isinstance(first.source, Spool)
     second.loses_source(answered=True)
     first.takes()
-    assert first.end == "aborted"
+    assert (first.end, first.blame) == ("aborted", Blame.STORE)
 
 
 # Who waits past a failing store

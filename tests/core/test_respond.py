@@ -6,7 +6,7 @@ from attrs import evolve
 from distcache.core.config import Config, Upstream
 from distcache.core.cooldown import HELD_BACK
 from distcache.core.decision import HIT, Decision, Fwd, Outcome
-from distcache.core.effects import Code, Stored
+from distcache.core.effects import Blame, Code, Stored
 from distcache.core.events import Cause, Challenge, Location, Secret
 from distcache.core.oci import Listed, ReferrersRef, Repository
 from distcache.core.pull import Authority, Catalog, Method, Page, Ping, RangeSpec, Span
@@ -398,7 +398,7 @@ def test_a_window_that_cannot_begin_again_ends_its_client() -> None:
     tag.answers(401, challenges=(BEARER,))
     s.token.refuses(401)
     window.offers(LAYER)
-    assert client.end == "aborted"
+    assert (client.end, client.blame) == ("aborted", Blame.UPSTREAM)
 
 
 def test_a_clock_that_was_set_back_gives_no_negative_age() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from distcache.core.config import Limits
-from distcache.core.effects import Level, Spool
+from distcache.core.effects import Blame, Level, Spool
 from distcache.core.events import (
     BlobCommitted,
     BlobDeleted,
@@ -153,7 +153,7 @@ def test_a_spool_that_cannot_be_read_takes_nothing_from_the_store() -> None:
     s, client = streaming()
     assert isinstance(client.source, Spool)
     client.loses_source(answered=True)
-    assert client.end == "aborted"
+    assert (client.end, client.blame) == ("aborted", Blame.STORE)
     assert not s.journalled(BlobDropped)
 
 
