@@ -17,6 +17,7 @@ from distcache.core.oci import Repository, TagRef
 from distcache.core.pull import Method, Pull
 from distcache.metrics import Gauges, Meter, names
 from distcache.settings import load
+from tests.support.kubernetes import problems
 
 CONTRIB = Path(__file__).parent.parent / "contrib"
 CONFIGURATIONS = ["systemd/config.yml", "container/config.yml"]
@@ -84,6 +85,47 @@ def test_the_cluster_s_configuration_is_read_too(tmp_path: Path) -> None:
     assert f"127.0.0.1:{node_port}" in hosts["data"]["write.sh"]
     listed = [line.split()[0] for line in hosts["data"]["upstreams"].splitlines()]
     assert listed == list(settings.sites)
+
+
+MANIFESTS = [
+    pytest.param(part, id=f"{name} {part['kind']}")
+    for name in ("kubernetes/cache.yaml", "kubernetes/nodes.yaml")
+    for part in documents(name)
+]
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS)
+def test_kubernetes_takes_the_manifests_with_every_field_known(manifest: dict[str, Any]) -> None:
+    assert problems(manifest) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("spec", "replica"), 1, "$.spec: replica is no field"),
+        (("spec", "replicas"), "1", "$.spec.replicas: '1' is no"),
+        (("spec", "replicas"), True, "$.spec.replicas: True is no"),
+        (("spec", "template"), {"spec": {}}, "$.spec.template.spec: containers is missing"),
+        (
+            ("spec", "template", "spec", "containers"),
+            {},
+            "$.spec.template.spec.containers: {} is no",
+        ),
+        (("metadata", "labels"), {"a": 1}, "$.metadata.labels.a: 1 is no"),
+        (("apiVersion",), "apps/v2", "$: apps/v2/StatefulSet is not known here"),
+    ],
+)
+def test_a_field_that_is_wrong_would_be_found(
+    path: tuple[str, ...], value: object, said: str
+) -> None:
+    (workload,) = [p for p in documents("kubernetes/cache.yaml") if p["kind"] == "StatefulSet"]
+    *above, last = path
+    place = workload
+    for name in above:
+        place = place[name]
+    place[last] = value
+    (found,) = problems(workload)
+    assert found.startswith(said)
 
 
 def test_the_grace_is_longer_than_a_drain() -> None:
