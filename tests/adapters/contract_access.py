@@ -526,8 +526,15 @@ def test_an_upstream_over_tls_through_a_tunnel(
     ):
         way = ForwardProxy(f"http{'s' * secure}://127.0.0.1:{proxy.port}", login)
         assert b.reload(sited(b, url=NAMED, proxy=way, ca=str(certificate[0])))
-        for path in (upstream.blob("a/img", BODY), upstream.blob("a/img", SMALL)):
-            assert b.get(path).status == 200
+        torn = BODY + BODY
+        broken = up.until(torn, len(BODY), up.cut)
+        for path, body in (
+            (upstream.blob("a/img", BODY), BODY),
+            (upstream.blob("a/img", torn, broken, up.whole(torn)), torn),
+            (upstream.blob("a/img", SMALL), SMALL),
+        ):
+            answer = b.get(path)
+            assert (answer.status, answer.body) == (200, body)
         for tag in ("one", "two", "three"):  # small questions, on the tunnel that is kept
             body = up.manifest(tag.encode())
             assert b.get(upstream.manifest("a/img", tag, body)).body == body

@@ -8,14 +8,16 @@ from distcache.core import events as ev
 
 @define
 class CancelAt:
-    """A script: transfer `number` is cancelled when its `piece`-th piece has come."""
+    """A script: transfer `number` is cancelled when its `piece`-th piece has come, and some of its
+    `size` bytes have not."""
 
     number: int
     piece: int
+    size: int
     seen: int = field(default=0, init=False)
 
     def __call__(self, event: ev.Event) -> list[fx.Effect]:
-        self.seen += isinstance(event, ev.BodySpooled)
+        self.seen += isinstance(event, ev.BodySpooled) and event.length < self.size
         return [fx.CancelFetch(self.number)] if self.seen == self.piece else []
 
     def check(self, end: ev.Event) -> None:

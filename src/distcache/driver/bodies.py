@@ -11,6 +11,7 @@ from typing import Protocol
 import httpcore
 
 from .insides import Straight, surplus
+from .tls import Tls
 from .transfers import REST
 
 BROKEN = (httpcore.NetworkError, httpcore.ProtocolError)
@@ -21,8 +22,12 @@ class Stream(Protocol):
     """An adapter's own connection."""
 
     @property
-    def fd(self) -> int | None:
-        """The socket, if what is read from it is what upstream sends: not with TLS between."""
+    def fileno(self) -> int:
+        """The socket, negative once it is closed."""
+
+    @property
+    def tls(self) -> Tls | None:
+        """What lies between the socket and what upstream sends."""
 
     async def read_into(self, room: memoryview, timeout: float | None) -> int: ...
 
@@ -54,12 +59,12 @@ class BodyReader:
             raise
 
     @property
-    def straight(self) -> tuple[int, int] | None:
-        """The socket that the next bytes come on as they are, and how many of them: they may be
-        read there, and are then `took`."""
-        fd = self._stream.fd
+    def straight(self) -> tuple[int, Tls | None, int] | None:
+        """The socket that the next bytes come on, TLS if that is spoken there, and how many bytes:
+        they may be read there, and are then `took`."""
+        fd, tls = self._stream.fileno, self._stream.tls
         count = 0 if self._rest else self._straight.room()
-        return (fd, count) if fd is not None and count else None
+        return (fd, tls, count) if fd >= 0 and count else None
 
     def took(self, count: int) -> None:
         self._straight.took(count)

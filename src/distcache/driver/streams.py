@@ -63,9 +63,9 @@ class Stream(httpcore.AsyncNetworkStream):
     # For httpcore, and for bodies
 
     @property
-    def fd(self) -> int | None:
-        """The socket, if nothing lies between it and what `read_into` gives."""
-        return self.fileno if self._tls is None else None
+    def tls(self) -> Tls | None:
+        """What lies between the socket and what `read_into` gives."""
+        return self._tls
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """May return more than asked for: whoever asks takes any number."""

@@ -329,7 +329,7 @@ def test_a_large_body_cancelled_when_a_piece_has_come_ends_soon(tmp_path: Path, 
     async def main() -> None:
         async with rig(tmp_path) as r:
             number, _ = r.fetch_large()
-            r.core.script = script = CancelAt(number, piece)
+            r.core.script = script = CancelAt(number, piece, len(LARGE))
             script.check(await r.ended(number))
 
     with nothing_left():
