@@ -47,6 +47,7 @@ from distcache.core.events import (
 from distcache.core.inventory import BlobStored, Inventory, Record
 from distcache.core.oci import Content, Digest, Reference, Repository, TagRef, Time
 from distcache.core.pull import ByDigest, Catalog, Method, Ping, Pull
+from distcache.core.pull import Client as Asker
 from distcache.core.reports import Explanation
 from tests.core.actors import Client, TokenRequest, Transfer
 from tests.core.content import APP, HUB, IMAGE, LATEST, LAYER, SETTINGS, START, Item, held
@@ -66,7 +67,7 @@ def config(*, limits: Limits | None = None, others: Iterable[str] = (), **policy
 
 @define(eq=False)
 class Scenario:
-    """`records` is what the store held at the start."""
+    """`records` is what the store held at the start; `whose` the pulls are from now on."""
 
     cache: Cache
     now: float = START
@@ -79,6 +80,7 @@ class Scenario:
     discarded: set[int] = field(factory=set)
     journal: list[Record] = field(factory=list)
     notes: list[Note] = field(factory=list)
+    whose: Asker | None = None
     effects: list[Effect] = field(factory=list)
     """Of the last event."""
 
@@ -93,7 +95,7 @@ class Scenario:
     def ask(self, pull: Pull) -> Client:
         client = Client(self, len(self.clients) + 1, pull)
         self.clients.append(client)
-        self.handle(PullRequested(client.number, pull))
+        self.handle(PullRequested(client.number, pull, self.whose))
         return client
 
     # What upstream and its token service are asked

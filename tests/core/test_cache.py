@@ -31,6 +31,8 @@ from distcache.core.events import (
     Woke,
 )
 from distcache.core.inventory import (
+    Filled,
+    FillStored,
     PinStored,
     SeenStored,
     TagDropped,
@@ -54,7 +56,7 @@ from tests.core.content import (
     listing,
     records,
 )
-from tests.core.scenario import config, scenario, streaming, warm
+from tests.core.scenario import config, explained, scenario, streaming, warm
 
 BLOB = LAYER.under(APP)
 SIZE = LAYER.size
@@ -449,3 +451,9 @@ def test_a_pull_begun_at_once_goes_on_as_one_that_began_with_effects() -> None:
     assert hit.digest == LAYER.digest
     s.handle(ClientClosed(9))
     assert s.cache.late == 0, "the client was known"
+
+
+def test_how_content_came_is_told_to_the_next_process() -> None:
+    came = FillStored(LAYER.digest, Filled(START, APP, None))
+    s = scenario(config(), records(held(LAYER), [came]))
+    assert explained(s, LAYER.content).filled == came.filled

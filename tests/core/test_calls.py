@@ -8,7 +8,7 @@ from distcache.core.calls import TRANSITIONS, CallInput, CallState
 from distcache.core.config import Config, Limits, Upstream
 from distcache.core.effects import CancelFetch, Forwarded
 from distcache.core.events import Cause, Challenge, Location, Quota, Secret
-from distcache.core.inventory import TagStored
+from distcache.core.inventory import Answer, TagStored
 from distcache.core.oci import Repository
 from distcache.core.problems import OFFLINE
 from distcache.core.pull import Authority, ByDigest, Method
@@ -27,7 +27,7 @@ from tests.core.content import (
     listing,
 )
 from tests.core.drawing import assert_drawn
-from tests.core.scenario import Scenario, config, scenario
+from tests.core.scenario import Scenario, config, explained, scenario
 
 REALM = "https://auth.hub/token"
 SCOPE = "repository:library/app:pull"
@@ -587,3 +587,12 @@ def test_a_mirror_whose_token_is_refused_has_the_next_asked_with_what_is_known_o
     s.token.grants("t1")
     s.get(SECOND)
     assert (s.fetches[-1].request.mirror, authorization(s.fetches[-1])) == (None, Secret("t1"))
+
+
+def test_a_store_that_fails_is_not_upstream_s_fault() -> None:
+    s = scenario(Config({HUB: Upstream(mirrors=1)}))
+    s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.fails(Cause.STORE)
+    assert s.fetch.request.mirror == 0, "it is asked again"
+    assert explained(s, LAYER.content).answered == (START, Answer(200, mirror=0))

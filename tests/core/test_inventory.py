@@ -8,9 +8,11 @@ from distcache.core import inventory
 from distcache.core.effects import Stored
 from distcache.core.events import Cause
 from distcache.core.inventory import (
+    Answer,
     BlobDropped,
     BlobStored,
     BlobUsed,
+    Filled,
     GrantDropped,
     GrantStored,
     Inventory,
@@ -59,7 +61,7 @@ def restarted(s: Scenario, **settings: Any) -> Scenario:
 
 
 def test_the_union_names_every_record() -> None:
-    assert_closed(inventory, inventory.Record, {Inventory})
+    assert_closed(inventory, inventory.Record, {Answer, Filled, Inventory})
     assert_frozen(inventory)
 
 

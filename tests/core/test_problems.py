@@ -12,12 +12,14 @@ from distcache.core.problems import (
     NO_TOKEN,
     NOT_A_DOCUMENT,
     SHORT,
+    TOO_SLOW,
     UNKEPT,
     WRONG_DIGEST,
     WRONG_RANGE,
     Failure,
     problem,
     refusal,
+    said,
 )
 from tests.core.content import APP, IMAGE, LATEST, LAYER, REFERRERS, TAGS
 
@@ -171,3 +173,18 @@ def test_a_head_brings_content_that_goes_on_from_what_is_there() -> None:
     assert refusal(UpstreamHead(206, 60, 40), 39) is WRONG_RANGE
     assert refusal(UpstreamHead(206, 60, 40), 41) is WRONG_RANGE
     assert refusal(UpstreamHead(416), 40) is WRONG_RANGE
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (Failure(503), None),
+        (TOO_SLOW, "did not answer in time"),
+        (Failure(cause=Cause.UNREACHABLE), "cannot be reached"),
+        (SHORT, f"sent {SHORT.fault}"),
+    ],
+)
+def test_why_an_answer_is_none_is_said_where_its_status_does_not(
+    failure: Failure, words: str | None
+) -> None:
+    assert said(failure) == words

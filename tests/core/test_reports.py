@@ -6,8 +6,9 @@ from attrs import evolve
 
 from distcache.core.config import Config, Limits, Upstream
 from distcache.core.events import Cause, Challenge, Forgotten, Pinned, Quota
+from distcache.core.inventory import Answer, Filled, FillStored
 from distcache.core.oci import Content, Kind, Repository, TagRef
-from distcache.core.pull import ByDigest
+from distcache.core.pull import ByDigest, Client
 from distcache.core.reports import Explanation, Filling, Image, Reach, Stats
 from distcache.core.tags import TagState
 from tests.core.content import (
@@ -178,7 +179,7 @@ def test_a_quota_counts_for_its_window() -> None:
     s = whole()
     s.get(LATEST)
     s.fetch.answers(digest=IMAGE.digest, quota=Quota(100, 50, 60.0))
-    assert reach(s) == Reach(HUB, 50, 100, None, ())
+    assert reach(s) == Reach(HUB, 50, 100, None, (), START, START + 60.0)
     s.passes(59.0)
     assert reach(s).remaining == 50
     s.passes(1.0)
@@ -244,6 +245,9 @@ def test_of_what_was_never_asked_for_nothing_is_known() -> None:
         granted=(),
         filling=None,
         asking=False,
+        answered=None,
+        filled=None,
+        reach=Reach(HUB, None, None, None, ()),
     )
 
 
@@ -266,11 +270,34 @@ def test_a_tag_that_is_held_tells_how_long_it_is_good_for() -> None:
         granted=(APP,),
         filling=None,
         asking=False,
+        answered=None,
+        filled=None,
+        reach=Reach(HUB, None, None, None, ()),
     )
     s.passes(59.0)
     assert explained(s).state is TagState.FRESH
     s.passes(1.0)
     assert explained(s).state is TagState.STALE
+
+
+def test_of_upstream_is_told_what_it_said_last_and_what_is_left_of_its_quota() -> None:
+    s = scenario()
+    s.whose = Client("192.0.2.7", "alice")
+    s.get(LATEST)
+    s.fetch.offers(IMAGE, quota=Quota(100, 50, 60.0))
+    s.fetch.delivers(IMAGE)
+    s.stores()
+    found = explained(s)
+    assert found.answered == (START, Answer(200))
+    assert found.filled == Filled(START, APP, s.whose, None, 200)
+    assert found.reach == reach(s) == Reach(HUB, 50, 100, None, (), START, START + 60.0)
+
+
+def test_how_it_came_is_not_told_of_what_is_not_held_as_that() -> None:
+    known = FillStored(LAYER.digest, Filled(START, APP, None))
+    s = scenario(config(), [*records(held(LAYER)), known])
+    assert explained(s, LAYER.content).filled is not None
+    assert explained(s, Content(Kind.MANIFEST, LAYER.digest)).filled is None
 
 
 def test_a_tag_that_never_moves_stays_fresh() -> None:

@@ -15,13 +15,16 @@ from distcache.core.events import (
     StoreOperation,
 )
 from distcache.core.inventory import (
+    Answer,
     BlobDropped,
     BlobStored,
+    Filled,
+    FillStored,
     TagDropped,
     TagStored,
 )
 from distcache.core.oci import Kind
-from distcache.core.pull import ByDigest
+from distcache.core.pull import ByDigest, Client
 from tests.core.content import (
     APP,
     IMAGE,
@@ -59,7 +62,21 @@ def test_a_tag_is_recorded_when_what_it_resolves_to_is_stored() -> None:
     s.fetch.delivers(IMAGE)
     assert not s.journal
     s.stores()
-    assert s.journalled(TagStored) == [TagStored(LATEST, IMAGE.descriptor, START)]
+    assert s.journalled(TagStored) == [
+        TagStored(LATEST, IMAGE.descriptor, START, answer=Answer(200))
+    ]
+
+
+def test_how_it_came_is_recorded_when_it_is_stored() -> None:
+    s = scenario()
+    s.whose = Client("192.0.2.7")
+    s.get(BLOB)
+    s.fetch.delivers(LAYER)
+    assert not s.journal
+    s.stores()
+    assert s.journalled(FillStored) == [
+        FillStored(LAYER.digest, Filled(START, APP, s.whose, None, 200))
+    ]
 
 
 def test_who_waits_for_a_manifest_while_it_is_stored_is_told_then() -> None:

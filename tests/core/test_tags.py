@@ -7,7 +7,7 @@ from distcache.core.config import Limits
 from distcache.core.decision import Fwd, Outcome
 from distcache.core.effects import Code, Stored
 from distcache.core.events import Cause, Forgotten, Secret
-from distcache.core.inventory import TagDropped, TagStored
+from distcache.core.inventory import Answer, TagDropped, TagStored
 from distcache.core.oci import DOCKER_MANIFEST, OCI_INDEX, Kind, Listed, Repository, TagRef
 from distcache.core.pull import Authority, Method
 from distcache.core.tags import TRANSITIONS, TagInput, TagState
@@ -104,7 +104,9 @@ def test_a_moved_tag_gets_the_new_manifest() -> None:
     s.fetch.delivers(MOVED)
     assert client.answer.descriptor == MOVED.descriptor
     s.stores()
-    assert s.journalled(TagStored)[-1] == TagStored(LATEST, MOVED.descriptor, START)
+    assert s.journalled(TagStored)[-1] == TagStored(
+        LATEST, MOVED.descriptor, START, answer=Answer(200)
+    )
 
 
 def test_a_client_of_one_type_has_a_key_of_its_own() -> None:

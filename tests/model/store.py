@@ -18,6 +18,8 @@ from distcache.core.inventory import (
     BlobDropped,
     BlobStored,
     BlobUsed,
+    FillDropped,
+    FillStored,
     GrantDropped,
     GrantStored,
     Inventory,
@@ -146,6 +148,9 @@ def restarted(records: Iterable[Record], disk: frozenset[Digest], now: float) ->
                 blobs.pop(gone, None)
                 tags = {r: t for r, t in tags.items() if t.descriptor.content.digest != gone}
                 grants = {g: None for g in grants if g.content.digest != gone}
+            case FillStored() | FillDropped():
+                # For this World's clients, of whom nobody knows who they are, there are none.
+                raise BrokenPromise(f"nobody is known for whom: {record}")
             case _:
                 assert_never(record)
     there = [record for digest, record in blobs.items() if digest in disk]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from distcache.core.inventory import BlobStored, GrantStored, Inventory, TagStored
+from distcache.core.inventory import BlobStored, FillStored, GrantStored, Inventory, TagStored
 from distcache.core.oci import (
     OCI_MANIFEST,
     Content,
@@ -120,6 +120,11 @@ def test_an_image_comes_over_with_its_tag_and_its_rights(
         digest_of(CONFIG),
         digest_of(LAYER),
     ]
+    came = {r.digest: r.filled for r in records if isinstance(r, FillStored)}
+    assert came.keys() == blobs.keys()
+    assert {(one.repository, one.client, one.status) for one in came.values()} == {
+        (ALPINE, None, None)
+    }
     grants = {(r.repository, r.content) for r in records if isinstance(r, GrantStored)}
     assert (ALPINE, Content(Kind.BLOB, digest_of(LAYER))) in grants
     assert (ALPINE, Content(Kind.MANIFEST, digest_of(MANIFEST))) in grants

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from distcache.core.effects import Medium, Spool
-from distcache.core.inventory import BlobStored, GrantStored, TagStored
+from distcache.core.inventory import Answer, BlobStored, Filled, FillStored, GrantStored, TagStored
 from distcache.core.oci import (
     OCI_MANIFEST,
     Content,
@@ -26,6 +26,7 @@ from distcache.core.oci import (
     TagRef,
     TagsRef,
 )
+from distcache.core.pull import Client
 from distcache.store import Store
 
 ALPINE = Repository("docker.io", "library/alpine")
@@ -113,3 +114,11 @@ references: st.SearchStrategy[Reference] = st.one_of(
     st.builds(ReferrersRef, repositories, digests, st.none() | anything, st.none() | anything),
 )
 times = st.floats(0, 1e10)
+small = st.none() | st.integers(0, 600)
+answers = st.builds(Answer, small, st.none() | anything, small)
+clients = st.builds(Client, anything, st.none() | anything, st.none() | anything)
+fills = st.builds(
+    FillStored,
+    digests,
+    st.builds(Filled, times, repositories, st.none() | clients, small, small),
+)

@@ -4,9 +4,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distcache.core.inventory import Answer
 from distcache.core.oci import Descriptor, Document, Listed, Reference
-from distcache.store.codec import DESCRIPTOR, DOCUMENT, LISTED, REFERENCE, TEXT, Column
-from tests.store.samples import anything, descriptors, documents, listed, references, unhurried
+from distcache.core.pull import Client
+from distcache.store.codec import (
+    ANSWER,
+    CLIENT,
+    DESCRIPTOR,
+    DOCUMENT,
+    LISTED,
+    REFERENCE,
+    TEXT,
+    Column,
+)
+from tests.store.samples import (
+    answers,
+    anything,
+    clients,
+    descriptors,
+    documents,
+    listed,
+    references,
+    unhurried,
+)
 
 
 @unhurried
@@ -105,3 +125,15 @@ def test_any_text_is_a_value_or_a_value_error(column: Column[Any], text: str) ->
     except ValueError:
         return
     assert column.load(column.dump(value)) == value
+
+
+@unhurried
+@given(answers)
+def test_an_answer_comes_back_equal(answer: Answer) -> None:
+    assert ANSWER.load(ANSWER.dump(answer)) == answer
+
+
+@unhurried
+@given(clients)
+def test_a_client_comes_back_equal(client: Client) -> None:
+    assert CLIENT.load(CLIENT.dump(client)) == client

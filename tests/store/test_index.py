@@ -3,13 +3,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distcache.core.inventory import (
+    Answer,
     BlobDropped,
     BlobStored,
     BlobUsed,
+    FillDropped,
+    Filled,
+    FillStored,
     GrantDropped,
     GrantStored,
     PinDropped,
@@ -21,17 +26,20 @@ from distcache.core.inventory import (
     TagStored,
 )
 from distcache.core.oci import Content, Document, Kind, Listed, ReferrersRef, Repository, TagRef
+from distcache.core.pull import Client
 from distcache.store import StoreError, StoreTooNew
 from distcache.store.codec import DESCRIPTOR, REFERENCE, TEXT
 from distcache.store.index import VERSION, Held, Index, open_index
 from tests.store.samples import (
     ALPINE,
+    answers,
     anything,
     contents,
     descriptors,
     digest_of,
     digests,
     documents,
+    fills,
     grant,
     listed,
     references,
@@ -41,6 +49,7 @@ from tests.store.samples import (
     times,
 )
 
+CAME = Filled(7.0, ALPINE, Client("192.0.2.7", "alice", "docker"), 1, 200)
 BLOB = stored(b"a", Document("m"))
 A = BLOB.digest
 B = digest_of(b"b")
@@ -171,7 +180,15 @@ records = st.one_of(
     st.builds(BlobStored, digests, st.integers(0, 2**62), times, st.none() | documents),
     st.builds(BlobUsed, digests, times),
     st.builds(BlobDropped, digests),
-    st.builds(TagStored, references, descriptors, times, st.none() | anything, st.none() | listed),
+    st.builds(
+        TagStored,
+        references,
+        descriptors,
+        times,
+        st.none() | anything,
+        st.none() | listed,
+        st.none() | answers,
+    ),
     st.builds(TagDropped, references),
     st.builds(GrantStored, repositories, contents),
     st.builds(GrantDropped, repositories, contents),
@@ -219,7 +236,7 @@ def test_an_index_of_a_later_release_is_left_as_it_is(path: Path, index: Index) 
     connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
     content = path.read_bytes()
-    with pytest.raises(StoreTooNew, match=r"schema version 5, this release knows 4"):
+    with pytest.raises(StoreTooNew, match=r"schema version 6, this release knows 5"):
         open_index(path)
     assert path.read_bytes() == content
     assert [entry.name for entry in path.parent.iterdir()] == ["index.sqlite"]
@@ -303,6 +320,68 @@ def test_a_damaged_grant_row_is_dropped_alone(path: Path, index: Index, statemen
     assert reopened(path, index) == Held([BLOB], [], [grant(B)], 0)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tags SET answer = 'no answer'",
+        """UPDATE tags SET answer = '{"status":"200"}'""",
+    ],
+)
+def test_a_row_with_a_damaged_answer_is_dropped(path: Path, index: Index, statement: str) -> None:
+    index.write([BLOB, evolve(tag("1", A), answer=Answer(200))])
+    index.close()
+    spoil(path, statement)
+    assert open_index(path).load() == Held([BLOB], [], [], 1)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"UPDATE fills SET digest = '{B}'",
+        "UPDATE fills SET at = 'yesterday'",
+        "UPDATE fills SET at = 9e999",
+        "UPDATE fills SET client = 'alice'",
+        "UPDATE fills SET client = '{}'",
+        "UPDATE fills SET name = x'ff'",
+        "UPDATE fills SET mirror = 'the first'",
+        "UPDATE fills SET status = 200.5",
+    ],
+)
+def test_a_damaged_row_of_how_it_came_is_dropped_alone(
+    path: Path, index: Index, statement: str
+) -> None:
+    index.write([BLOB, FillStored(A, CAME)])
+    index.close()
+    spoil(path, statement)
+    index = open_index(path)
+    assert index.load() == Held([BLOB], [], [], 1)
+    assert reopened(path, index) == Held([BLOB], [], [], 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(fills)
+def test_however_it_came_it_comes_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, fill: FillStored
+) -> None:
+    path = tmp_path_factory.mktemp("index") / "index.sqlite"
+    index = open_index(path)
+    index.write([BlobStored(fill.digest, 1, 1.0), fill])
+    assert reopened(path, index).fills == [fill]
+
+
+def test_how_it_came_is_kept_for_as_long_as_the_content(path: Path, index: Index) -> None:
+    other, imported = stored(b"b"), Filled(7.0, ALPINE, None)
+    fills = [FillStored(A, CAME), FillStored(B, imported)]
+    index.write([BLOB, other, *fills])
+    assert reopened(path, index).fills == fills
+    again = open_index(path)
+    again.write([FillStored(A, imported), FillDropped(B)])
+    assert reopened(path, again).fills == [FillStored(A, imported)]
+    again = open_index(path)
+    again.write([BlobDropped(A)])
+    assert reopened(path, again).fills == []
+
+
 def test_pins_are_kept_and_let_go(path: Path, index: Index) -> None:
     pins = [PinStored(TagRef(ALPINE, "3")), PinStored(Content(Kind.MANIFEST, A))]
     index.write([*pins, *pins])
@@ -340,6 +419,34 @@ def test_an_index_of_version_3_is_taken_over_whole(path: Path) -> None:
     known = SeenStored(ALPINE, A, 7.0)
     again.write([known])
     assert reopened(path, again).seen == [known]
+
+
+OF_4 = (
+    OF_3.replace("= 3", "= 4")
+    + """
+CREATE TABLE seen (upstream TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, since REAL NOT NULL, PRIMARY KEY (upstream, name, digest));
+"""  # noqa: E501
+)
+
+
+def test_an_index_of_version_4_is_taken_over_whole(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(OF_4)
+    target = DESCRIPTOR.dump(tag("3", A).descriptor)
+    row = (REFERENCE.dump(tag("3", A).reference), A, target, 1000.0, TEXT.dump('"e"'), None)
+    connection.execute("INSERT INTO blobs VALUES (?, 1, 1000.0, NULL)", (A,))
+    connection.execute("INSERT INTO tags VALUES (?, ?, ?, ?, ?, ?)", row)
+    connection.execute("INSERT INTO seen VALUES ('docker.io', 'library/alpine', ?, 7.0)", (A,))
+    connection.commit()
+    connection.close()
+    again = open_index(path)
+    assert not again.renewed
+    blob = BlobStored(A, 1, 1000.0)
+    assert again.load() == Held([blob], [tag("3", A)], [], 0, [], [SeenStored(ALPINE, A, 7.0)])
+    told = evolve(tag("3", A), answer=Answer(200, mirror=1))
+    again.write([told, FillStored(A, CAME)])
+    held = reopened(path, again)
+    assert (held.tags, held.fills) == ([told], [FillStored(A, CAME)])
 
 
 BEFORE = {1: "DROP TABLE pins; PRAGMA user_version = 1;", 2: ""}

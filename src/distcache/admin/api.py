@@ -15,6 +15,7 @@ from ..core.events import Event, Forgotten, Pinned, Pruned
 from ..core.oci import Content, Digest, Kind, Repository, TagRef, Time
 from ..core.reports import Explanation, Filling, Image, Reach, Stats
 from ..core.reports import Named as Pinnable
+from . import why
 from .names import Named, Names, digest_of
 
 Tree = dict[str, Any]
@@ -81,9 +82,12 @@ class Api:
             "prune": self._prune,
         }
 
-    def ask(self, name: str, said: Mapping[str, str]) -> Tree:
-        """Raises Wrong."""
-        return self._call(self._questions, name, said)
+    def ask(self, name: str, said: Mapping[str, str], *, whole: bool = False) -> Tree:
+        """Raises Wrong. `whole`: who asks may know which clients there are."""
+        tree = self._call(self._questions, name, said)
+        if not whole and tree.get("filled"):
+            tree["filled"]["client"] = None
+        return tree
 
     def order(self, name: str, said: Mapping[str, str]) -> Tree:
         """Raises Wrong."""
@@ -147,31 +151,11 @@ class Api:
             raise Wrong(400, "give a tag, or a repository with a digest")
         now = self._subject.now()
         found = self._subject.explain(named.what, named.repository)
-        known = found.held or found.filling or found.held_back_until is not None
+        known = found.held or found.filling or found.answered or found.held_back_until is not None
         if isinstance(named.what, Content) and not known:
             blob = Content(Kind.BLOB, named.what.digest)
             found = self._subject.explain(blob, named.repository)
-        return {
-            "name": said["ref"],
-            "now": now,
-            "state": found.state.value,
-            "digest": None if found.descriptor is None else found.descriptor.content.digest,
-            "media_type": None if found.descriptor is None else found.descriptor.media_type,
-            "checked": found.checked,
-            "fresh_until": found.fresh_until,
-            "stale_until": found.stale_until,
-            "absent_until": found.absent_until,
-            "known_since": found.known_since,
-            "held_back_until": found.held_back_until,
-            "held": found.held,
-            "size": found.size,
-            "used": found.used,
-            "pinned": found.pinned,
-            "granted": [self._names.write(repository) for repository in found.granted],
-            "filling": None if found.filling is None else list(found.filling),
-            "asking": found.asking,
-            "answer": _sentence(found, named.repository, now),
-        }
+        return why.tree(said["ref"], found, named.repository, self._names, now)
 
     def _du(self, said: Mapping[str, str]) -> Tree:
         by_name: dict[str, Tree] = {}
@@ -202,13 +186,7 @@ class Api:
 
     def _upstreams(self, _: Mapping[str, str]) -> Tree:
         found = [
-            {
-                "upstream": one.upstream,
-                "remaining": one.remaining,
-                "limit": one.limit,
-                "limited_until": one.limited_until,
-                "resting_mirrors": list(one.resting),
-            }
+            {"upstream": one.upstream, **why.quota(one), "resting_mirrors": list(one.resting)}
             for one in self._subject.reach()
         ]
         return {"upstreams": found}
@@ -256,30 +234,3 @@ class Api:
         if not said.get(key):
             raise Wrong(400, f"say {key}")
         return self._names.read(said[key], tag=tag)
-
-
-def _sentence(found: Explanation, repository: Repository, now: Time) -> str:
-    """What a pull would meet now, for people."""
-    upstream = repository.upstream
-    if found.absent_until is not None and found.absent_until > now:
-        return f"404: {upstream} said so, and is asked again in {found.absent_until - now:.0f} s"
-    if found.held_back_until is not None:
-        left = (found.held_back_until - now) / 3600
-        text = f"is too new: the cool-down holds it back for {left:.1f} h more"
-        if isinstance(found.reference, Content):
-            return f"403: {text}"
-        return f"{text}; until then what the tag was before is served where that is held, else 403"
-    if found.descriptor is None and not found.held:
-        if found.filling is not None:
-            return "is being fetched now"
-        return f"is not held: {upstream} is asked"
-    if isinstance(found.reference, Content):
-        if repository in found.granted:
-            return "is served from disk, without asking upstream"
-        return f"is held, but {upstream} must first say that this repository has it"
-    if not found.held:
-        return f"{upstream} is asked; the content is no longer held"
-    if found.fresh_until is not None and now < found.fresh_until:
-        left = found.fresh_until - now
-        return f"is served from disk; {upstream} is asked again in {left:.0f} s"
-    return f"{upstream} is asked whether the tag has moved; if not, it is served from disk"

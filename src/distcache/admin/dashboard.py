@@ -27,6 +27,12 @@ HEADERS = (
     ("Referrer-Policy", "no-referrer"),
 )
 TOP = 10
+WHOM = {
+    "anonymous": "for an anonymous client",
+    "user": "for a client that had logged in",
+    "warm": "for warm",
+    "import": "by import",
+}
 
 
 class Dashboard:
@@ -88,6 +94,9 @@ class Dashboard:
             "last used": _ago(said["used"], self._now()),
             "pinned": "yes" if said["pinned"] else "no",
             "may be served as": ", ".join(said["granted"]),
+            "upstream's last answer": self._answered(said["answered"]),
+            "fetched": self._filled(said["filled"]) if said["held"] else "",
+            "upstream's quota": self._quota(said["quota"]),
         }
         rows = "".join(
             f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
@@ -95,6 +104,26 @@ class Dashboard:
             if value
         )
         return f'<p><b>{escape(ref)}</b> {escape(said["answer"])}</p><dl class="facts">{rows}</dl>'
+
+    def _answered(self, said: Tree | None) -> str:
+        if said is None:
+            return "not known"
+        words = [str(said[name]) for name in ("status", "error") if said[name] is not None]
+        return f"{', '.join(words)}{_by(said['mirror'])}, {_ago(said['at'], self._now())}"
+
+    def _filled(self, filled: Tree | None) -> str:
+        """For which client is for who has the key."""
+        if filled is None:
+            return "not known when and for whom"
+        where = f"as {filled['repository']}{_by(filled['mirror'])}"
+        return f"{_ago(filled['at'], self._now())}, {WHOM[filled['by']]}, {where}"
+
+    def _quota(self, quota: Tree) -> str:
+        if quota["limit"] is None:
+            return "not known"
+        minutes = max(0.0, quota["renewed"] - self._now()) / 60
+        left = f"{quota['remaining']} of {quota['limit']} left"
+        return f"{left}, all of it again in {minutes:.0f} min at the latest"
 
     def _live(self) -> str:
         return "".join(
@@ -211,6 +240,10 @@ def _held(said: Tree) -> str:
     if not said["held"]:
         return "no"
     return "yes, " + ("" if said["digest"] is None else "a manifest of ") + decimal(said["size"])
+
+
+def _by(mirror: int | None) -> str:
+    return "" if mirror is None else f" from mirror {mirror + 1}"
 
 
 def _section(title: str, body: str, *, wide: bool = False) -> str:

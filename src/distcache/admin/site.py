@@ -1,7 +1,7 @@
 """The debug listener's pages: health, metrics, questions and orders. Nothing here waits.
 
-Nothing secret is on any page; orders need the key (`key.py`). No answer may be framed or used
-by another site's page.
+Nothing secret is on any page; orders need the key (`key.py`), and so does who wants to know which
+client something was fetched for. No answer may be framed or used by another site's page.
 """
 
 import json
@@ -58,7 +58,8 @@ class Site:
         if method not in (b"GET", b"HEAD"):
             return _text(405, "GET only", ("Allow", "GET, HEAD"))
         if path.startswith(PREFIX):
-            return self._tell(lambda: self._api.ask(path.removeprefix(PREFIX), said))
+            whole = key.shown(only(headers, b"authorization"), self._secret)
+            return self._tell(lambda: self._api.ask(path.removeprefix(PREFIX), said, whole=whole))
         if path == "/livez":
             return _text(200, "ok")
         if path in ("/readyz", "/debug/health"):

@@ -62,7 +62,7 @@ def connected(settings: Settings) -> Iterator[Line]:
     try:
         with open_at_rest(core, settings.root) as cache:
             api = Api(cache, names, limits)
-            yield Line(api.ask, api.order, running=False)
+            yield Line(lambda n, s: api.ask(n, s, whole=True), api.order, running=False)
     except StoreLocked:
         if settings.debug is None:
             what, hint = "a server runs on this store", "give it http.debug.addr to be asked at"
@@ -80,7 +80,7 @@ def _remote(settings: Settings) -> Line:
 
     def call(method: str, name: str, said: Mapping[str, str]) -> Tree:
         headers: dict[bytes | str, bytes | str] = {}
-        if method == "POST" and secret:
+        if secret and (method == "POST" or name == "why"):
             headers["Authorization"] = f"Bearer {secret}"
         url = f"{base}{name}?{urlencode(said)}"
         limits = {"connect": TIMEOUT, "read": TIMEOUT, "write": TIMEOUT}

@@ -58,6 +58,9 @@ def why(ref: Reference, config: ConfigOption = None, as_json: JsonOption = False
             ("last used", when(tree["used"])),
             ("pinned", "yes" if tree["pinned"] else "no"),
             ("may be served as", ", ".join(tree["granted"])),
+            ("upstream's last answer", _answered(tree["answered"])),
+            ("fetched", _filled(tree) if tree["held"] else ""),
+            ("upstream's quota", _quota(tree["quota"])),
         ):
             # What is not known would be a page of dashes.
             if value and value != "-":
@@ -74,6 +77,53 @@ def _held(tree: Mapping[str, Any]) -> str:
     if not tree["held"]:
         return "no"
     return f"yes, {size(tree['size'])}" + ("" if tree["digest"] is None else " of manifest")
+
+
+def _answered(said: Mapping[str, Any] | None) -> str:
+    if said is None:
+        return "not known"
+    words = [str(said[name]) for name in ("status", "error") if said[name] is not None]
+    return f"{', '.join(words)}{_by(said['mirror'])}, {when(said['at'])}"
+
+
+def _filled(tree: Mapping[str, Any]) -> str:
+    """When, for whom and from where."""
+    filled = tree["filled"]
+    if filled is None:
+        return "not known when and for whom"
+    where = f"as {filled['repository']}{_by(filled['mirror'])}"
+    return f"{when(filled['at'])}, {_whom(filled)}, {where}"
+
+
+def _whom(filled: Mapping[str, Any]) -> str:
+    if filled["by"] == "import":
+        return "by import"
+    words = {"anonymous": "somebody", "user": "somebody who had logged in", "warm": "warm"}
+    client = filled["client"]
+    if client is None:
+        return f"for {words[filled['by']]}"
+    who = words[filled["by"]] if client["user"] is None else _plain(client["user"])
+    agent = f" with {client['agent']}" if client["agent"] else ""
+    return f"for {who} at {client['address']}{agent}"
+
+
+def _by(mirror: int | None) -> str:
+    return "" if mirror is None else f" from mirror {mirror + 1}"
+
+
+def _quota(quota: Mapping[str, Any]) -> str:
+    words = "not known"
+    if quota["limit"] is not None:
+        left = f"{quota['remaining']} of {quota['limit']} left"
+        words = f"{left} on {when(quota['counted'])}, all of it again by {when(quota['renewed'])}"
+    if quota["limited_until"] is not None:
+        words += f"; asks not to be asked until {when(quota['limited_until'])}"
+    return words
+
+
+def _plain(text: str) -> str:
+    """A name from outside, which may hold what a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def du(name: Below = "", config: ConfigOption = None, as_json: JsonOption = False) -> None:

@@ -21,6 +21,7 @@ from . import (
     hits,
     invariants,
     operations,
+    provenance,
     reports,
     storage,
     tags,
@@ -54,7 +55,15 @@ from .events import (
 from .exchanges import Exchange, ExchangeState
 from .fingerprint import Labels, fingerprint
 from .hits import Hit
-from .inventory import BlobStored, GrantStored, Inventory, PinStored, SeenStored, TagStored
+from .inventory import (
+    BlobStored,
+    FillStored,
+    GrantStored,
+    Inventory,
+    PinStored,
+    SeenStored,
+    TagStored,
+)
 from .oci import Content, Digest, Repository, TagRef, Time
 from .problems import TOO_SLOW
 from .pull import Probing, Pull, RangeSpec, Span
@@ -64,8 +73,6 @@ from .tokens import TokenKey
 
 MAY_EVICT = frozenset({HeadReceived, FetchEnded, BlobCommitted, Woke})
 """After these there may be too much, or something has been idle for too long."""
-
-OF_A_FETCH = (HeadReceived, BodySpooled, FetchEnded, FetchFailed)
 
 CONTENT_STAYS = frozenset({PullRequested, BodySent, BodySpooled, ClientClosed})
 """These leave alone what is stored, who may have it, and the configuration."""
@@ -92,10 +99,6 @@ class Cache:
         if known is not None:
             return known
         kind = type(event)
-        if isinstance(event, OF_A_FETCH) and event.fetch not in state.fetches:
-            # What is called off still says that it has ended.
-            state.late += 1
-            return []
         self._deadline_known = False
         if kind not in CONTENT_STAYS:
             state.changed()
@@ -130,9 +133,8 @@ class Cache:
         """When Woke is due, if nothing else happens before. It may come in vain."""
         if not self._deadline_known:
             # A mere hit moves none.
-            first, idle = self._state.deadlines.first(), eviction.next_deadline(self._state)
-            later = idle is None or (first is not None and first < idle)
-            self._deadline = first if later else idle
+            times = (self._state.deadlines.first(), eviction.next_deadline(self._state))
+            self._deadline = min((t for t in times if t is not None), default=None)
             self._deadline_known = True
         return self._deadline
 
@@ -228,6 +230,8 @@ class Cache:
                 case SeenStored():
                     if record.repository.upstream in state.config.upstreams:
                         state.seen[record.repository, record.digest] = record.since
+                case FillStored():
+                    provenance.restore(state, record)
                 case _:
                     pass  # what was dropped is not there
         blobs.list_roots(state)
@@ -240,7 +244,7 @@ class Cache:
                 assert event.exchange not in state.exchanges, event
                 if event.pull.authority is not None:
                     authorities.note(state, event.pull.authority, now)
-                state.exchanges[event.exchange] = Exchange(event.pull)
+                state.exchanges[event.exchange] = Exchange(event.pull, client=event.client)
                 decide.look(state, event.exchange, now)
             case BodySent():
                 x = state.exchanges.get(event.exchange)
@@ -256,7 +260,11 @@ class Cache:
             case SourceLost():
                 storage.source_lost(state, event, now)
             case HeadReceived() | BodySpooled() | FetchEnded() | FetchFailed():
-                arrivals.fetched(state, state.fetches[event.fetch], event, now)
+                owner = state.fetches.get(event.fetch)
+                if owner is None:
+                    state.late += 1
+                else:
+                    arrivals.fetched(state, owner, event, now)
             case TokenGranted() | TokenRefused():
                 if event.request in state.requests:
                     arrivals.token(state, event, now)

@@ -10,7 +10,7 @@ from enum import Enum
 
 from attrs import frozen
 
-from . import acceptance, challenges, mirrors, quota, tokens
+from . import acceptance, challenges, mirrors, provenance, quota, tokens
 from .effects import CancelFetch, Fetch, Forwarded, Spool, UpstreamRequest
 from .events import Cause, Location, Secret, UpstreamHead
 from .oci import Content, Reference, Repository, Time
@@ -87,8 +87,7 @@ def start(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     assert owner not in state.calls, owner
     if call.repository.authority is None and call.page is None:
         first = mirrors.first(state, call.repository.upstream, now)
-        if first is not None:
-            call = evolve(call, mirror=first)
+        call = evolve(call, mirror=first)
     failure = _send(state, owner, call, now)
     if failure is not None:
         del state.calls[owner]
@@ -106,6 +105,7 @@ def on_head(state: State, owner: Owner, head: UpstreamHead, now: Time) -> Verdic
     if head.status in REDIRECTS and head.location is not None:
         verdict = _redirected(state, owner, call, head.location, now)
         return _or_next(state, owner, verdict, now)
+    provenance.answered(state, call, head.status, now)
     if call.mirror is not None:
         if not _serves(call, head):
             return _next(state, owner, Failure(head.status, retry_after=head.retry_after), now)
@@ -125,7 +125,10 @@ def on_failed(state: State, owner: Owner, cause: Cause, now: Time) -> Verdict:
         return _send(state, owner, evolve(call, state=again, resent=True), now)
     state.calls[owner] = call
     failure = Failure(cause=cause)
-    if call.mirror is None or cause in OURS:
+    if cause in OURS:
+        return failure
+    provenance.failed(state, call, failure, now)
+    if call.mirror is None:
         return failure
     if call.state is CallState.ASKED:
         return _next(state, owner, failure, now)
@@ -137,15 +140,13 @@ def on_token(state: State, owner: Owner, secret: Secret) -> Failure | None:
     """The token that the call waited for is there; it is used at once, however short-lived."""
     if state.config.offline:
         return NOT_ASKED
-    call = state.calls[owner]
-    _ask(state, owner, call, secret, call.token)
+    _ask(state, owner, state.calls[owner], secret)
     return None
 
 
 def on_refused(state: State, owner: Owner, failure: Failure, now: Time) -> Failure | None:
     """There is no token for it."""
-    call = state.calls[owner]
-    return failure if call.mirror is None else _next(state, owner, failure, now)
+    return _or_next(state, owner, failure, now)
 
 
 def finish(state: State, owner: Owner) -> None:
@@ -169,6 +170,7 @@ def ended(state: State, owner: Owner) -> Call:
 
 def refuse(state: State, call: Call, failure: Failure, now: Time) -> Failure:
     """What came is no good, or not all of it came: a mirror is then at fault."""
+    provenance.failed(state, call, failure, now)
     if call.mirror is None:
         return failure
     mirrors.failed(state, call.repository.upstream, call.mirror, now, failure.retry_after)
@@ -187,10 +189,10 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
         return None
     challenge = state.schemes.get((call.repository, call.mirror))
     if challenge is None or abroad:
-        _ask(state, owner, call, None)
+        _ask(state, owner, evolve(call, token=None), None)
         return None
     if not challenge.bearer:
-        _ask(state, owner, call, True)
+        _ask(state, owner, evolve(call, token=None), True)
         return None
     key = TokenKey(call.repository.upstream, challenge, call.mirror)
     known = tokens.want(state, key, owner, now)
@@ -198,27 +200,21 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
         if call.mirror is not None:
             return _next(state, owner, known, now)
         return known
+    call = evolve(call, token=key)
     if known is None:
         waits = step(TRANSITIONS, call.state, CallInput.TOKEN_WANTED)
-        state.calls[owner] = evolve(call, state=waits, token=key)
+        state.calls[owner] = evolve(call, state=waits)
         return None
-    _ask(state, owner, call, known, key)
+    _ask(state, owner, call, known)
     return None
 
 
 def _ask(
-    state: State,
-    owner: Owner,
-    call: Call,
-    authorization: Secret | Forwarded | bool | None,
-    token: TokenKey | None = None,
+    state: State, owner: Owner, call: Call, authorization: Secret | Forwarded | bool | None
 ) -> None:
-    """`token`: the key of the one that is shown."""
     fetch = state.number()
     sent = step(TRANSITIONS, call.state, CallInput.SENT)
-    state.calls[owner] = evolve(
-        call, state=sent, fetch=fetch, authorization=authorization, token=token
-    )
+    state.calls[owner] = evolve(call, state=sent, fetch=fetch, authorization=authorization)
     state.fetches[fetch] = owner
     request = UpstreamRequest(
         call.method,
@@ -278,11 +274,13 @@ def _serves(call: Call, head: UpstreamHead) -> bool:
     return head.status == 200 or (head.status in (206, 416) and call.offset > 0)
 
 
-def _or_next(state: State, owner: Owner, verdict: Failure | None, now: Time) -> Verdict:
+def _or_next(state: State, owner: Owner, verdict: Failure | None, now: Time) -> Failure | None:
     """A mirror's failure is not the last word."""
-    if verdict is None or state.calls[owner].mirror is None:
-        return verdict
-    return _next(state, owner, verdict, now)
+    if verdict is None:
+        return None
+    call = state.calls[owner]
+    provenance.failed(state, call, verdict, now)
+    return verdict if call.mirror is None else _next(state, owner, verdict, now)
 
 
 def _next(state: State, owner: Owner, failure: Failure, now: Time) -> Failure | None:

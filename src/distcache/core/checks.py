@@ -5,11 +5,12 @@ refused or names no digest, and for listings, by GET. What comes in counts when 
 then the record stays what it was.
 """
 
-from . import blobs, calls, cooldown, fills, listings, tags
+from . import blobs, calls, cooldown, fills, listings, provenance, tags
 from .calls import Call
 from .effects import DiscardSpool, Medium, Spool
 from .events import Location, UpstreamHead
 from .grants import UNHELPFUL
+from .inventory import Answer
 from .listings import Coming
 from .oci import Content, Descriptor, Digest, Document, Kind, Reference, TagRef, Time
 from .problems import INCOMPLETE, NOT_A_DOCUMENT, Failure
@@ -22,11 +23,11 @@ from .values import evolve
 
 def check(state: State, exchange: int, reference: Reference, now: Time) -> Failure | bool:
     """Let `exchange` wait for a check; True when it joined one that runs."""
-    # From here on the pull's own reference is the key: what is the same object is found at once.
-    tag = state.tags.pop(reference, None) or Tag(TagState.UNKNOWN)
+    tag = state.tags.get(reference) or Tag(TagState.UNKNOWN)
     running = tag.state is TagState.REVALIDATING
     after = step(TRANSITIONS, tag.state, TagInput.CHECK)
-    tag = evolve(tag, state=after, waiters=(*tag.waiters, exchange))
+    client = tag.client if running else state.exchanges[exchange].client
+    tag = evolve(tag, state=after, waiters=(*tag.waiters, exchange), client=client)
     state.tags[reference] = tag
     if running:
         return True
@@ -43,6 +44,7 @@ def on_answer(state: State, reference: Reference, head: UpstreamHead, now: Time)
     tag = state.tags[reference]
     call = state.calls[reference]
     asked, conditional = call.method, call.etag is not None
+    answer = Answer(head.status, mirror=call.mirror)
     if head.status == 200 and asked is Method.GET:
         coming = listings.begun(tag.coming or Coming(), reference, head)
         state.tags[reference] = evolve(tag, coming=coming)
@@ -52,9 +54,9 @@ def on_answer(state: State, reference: Reference, head: UpstreamHead, now: Time)
         content = Content(Kind.MANIFEST, head.digest)
         descriptor = Descriptor(content, head.length, head.media_type or "")
         same = tag.descriptor is not None and tag.descriptor.content == content
-        tags.confirm(state, reference, descriptor, tag.etag if same else None, None, now, 200)
+        tags.confirm(state, reference, descriptor, tag.etag if same else None, None, now, answer)
     elif head.status == 304 and tag.descriptor is not None and conditional:
-        tags.confirm(state, reference, tag.descriptor, tag.etag, tag.listed, now, 304)
+        tags.confirm(state, reference, tag.descriptor, tag.etag, tag.listed, now, answer)
     elif asked is Method.HEAD and head.status in (200, *UNHELPFUL):
         failure = _ask(state, reference, tag, Method.GET, now)
         if failure is not None:
@@ -94,12 +96,15 @@ def on_ended(
     kind = Kind.MANIFEST if isinstance(reference, TagRef) else Kind.LISTING
     content = Content(kind, digest)
     if cooldown.hold(state, reference.repository, content, now) is None:
-        fills.adopt(state, reference.repository, content, call.spool, document, coming.have)
+        filled = provenance.came(state.tags[reference].client, call, 200, now)
+        spool, size = call.spool, coming.have
+        fills.adopt(state, reference.repository, content, spool, document, size, filled)
     else:
         # Once it is old enough it is fetched; what the tag was before is not given up for it.
         state.emit(DiscardSpool(call.spool))
     descriptor = Descriptor(content, coming.have, document.media_type)
-    tags.confirm(state, reference, descriptor, coming.etag, coming.listed, now, 200)
+    answer = Answer(200, mirror=call.mirror)
+    tags.confirm(state, reference, descriptor, coming.etag, coming.listed, now, answer)
 
 
 def on_failed(state: State, reference: Reference, failure: Failure, now: Time) -> None:

@@ -46,6 +46,10 @@ class Limits:
     """Questions for referrers that have the same answer, which most have: none."""
     seen: int = 200_000
     """Manifests of which is known since when they are, for the cool-down: some 60 MB."""
+    filled: int = 100_000
+    """Stored contents of which is known how they came: some 20 MB."""
+    answers: int = 10_000
+    """Things asked for of which upstream's last answer is known."""
     redirects: int = 5
     token_margin: float = 5.0
     """A token this near its end is not used: it would run out on the way."""

@@ -54,16 +54,16 @@ def hear(state: State, number: int, news: News, now: Time) -> None:
     if isinstance(news, Look):
         look(state, number, now)
         return
-    x = state.exchanges[number]
+    x = evolve(state.exchanges[number], on=None)
     if isinstance(news, Failure):
-        state.exchanges[number] = evolve(x, on=None)
+        state.exchanges[number] = x
         fail(state, number, news, now)
         return
-    descriptor, status = news.descriptor, news.status
+    x = evolve(x, fwd_status=news.status)
     if isinstance(x.pull.target, ByDigest):
-        x = evolve(x, on=None, fwd_status=status, probed=descriptor)
+        x = evolve(x, probed=news.descriptor)
     else:
-        x = evolve(x, on=None, fwd_status=status, descriptor=descriptor, checked=now)
+        x = evolve(x, descriptor=news.descriptor, checked=now)
     state.exchanges[number] = x
     look(state, number, now)
 
@@ -114,22 +114,18 @@ def _reference(state: State, number: int, x: Exchange, reference: Reference, now
     ):
         return
     joined = checks.check(state, number, reference, now)
-    fwd = Fwd.STALE if known is not None else Fwd.URI_MISS
+    x = evolve(x, fwd=Fwd.STALE if known is not None else Fwd.URI_MISS)
     if isinstance(joined, Failure):
-        state.exchanges[number] = evolve(x, fwd=fwd)
+        state.exchanges[number] = x
         fail(state, number, joined, now)
     else:
-        x = evolve(x, fwd=fwd, collapsed=joined, on=reference)
-        exchanges.wait(state, number, x, now)
+        exchanges.wait(state, number, evolve(x, collapsed=joined), reference, now)
 
 
 def _spared(state: State, number: int, x: Exchange, reference: Reference, now: Time) -> bool:
     """Answer with what is held because upstream is not to be asked now."""
-    upstream = reference.repository.upstream
-    if not quota.told(state, upstream):
-        return False
     older = tags.usable_on_error(state, reference, now)
-    if older is None or not quota.spares(state, upstream, older[1], now):
+    if older is None or not quota.spares(state, reference.repository.upstream, older[1], now):
         return False
     descriptor, checked = older
     state.exchanges[number] = evolve(x, descriptor=descriptor, checked=checked, stale=True)
@@ -243,7 +239,7 @@ def _await(
         fail(state, number, joined, now)
         return
     collapsed = x.collapsed or (joined and x.fwd is not None)
-    exchanges.wait(state, number, evolve(x, collapsed=collapsed, on=on), now)
+    exchanges.wait(state, number, evolve(x, collapsed=collapsed), on, now)
     if joined and isinstance(on, Content):
         respond.from_fill(state, number, state.exchanges[number], on, now)
 
@@ -272,4 +268,4 @@ def _ping(state: State, number: int, x: Exchange, target: Ping, now: Time) -> No
             state.exchanges[number] = x
             fail(state, number, joined, now)
         else:
-            exchanges.wait(state, number, evolve(x, collapsed=joined, on=target), now)
+            exchanges.wait(state, number, evolve(x, collapsed=joined), target, now)

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from .oci import Content, Digest, Document, Repository, TagRef
 from .oci import Secret as Secret
-from .pull import Pull
+from .pull import Client, Pull
 
 
 class Cause(Enum):
@@ -114,8 +114,11 @@ class UpstreamHead:
 
 @frozen
 class PullRequested:
+    """`client`: whose pull it is, where that is known."""
+
     exchange: int
     pull: Pull
+    client: Client | None = None
 
 
 @frozen

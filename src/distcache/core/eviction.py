@@ -18,13 +18,9 @@ from .values import evolve
 
 def run(state: State, now: Time) -> None:
     """Evict what `max_size` and `ttl` demand."""
-    config = state.config
-    if not config.evict or now < state.no_eviction_before:
+    if not state.config.evict or now < state.no_eviction_before:
         return
-    _settle_first(state)
-    excess, ttl = _excess(state), config.ttl
-    if excess > 0 or (ttl is not None and state.lru and state.lru[0][0] + ttl <= now):
-        _make_room(state, excess, now, config.limits.expiring)
+    _make_room(state, _excess(state), now, state.config.limits.expiring)
 
 
 def make_room(state: State, need: int, now: Time) -> bool:
@@ -60,6 +56,7 @@ def drop(state: State, digest: Digest) -> None:
     for kind in Kind:
         state.grants.pop(Content(kind, digest), None)
     tags.evicted(state, digest)
+    state.filled.pop(digest, None)
     state.emit(Journal(BlobDropped(digest)))
 
 
@@ -125,7 +122,7 @@ def _settle_first(state: State) -> None:
         blob = state.blobs.get(digest)
         if blob is None or not blob.listed:
             heappop(heap)
-        elif digest in state.parents:
+        elif blobs.parents(state, digest):
             state.blobs[digest] = evolve(blob, listed=False)
         elif state.used[digest] != used:
             heappop(heap)

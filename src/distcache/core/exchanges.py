@@ -13,7 +13,7 @@ from . import blobs, checks, fills, grants, pings
 from .decision import Fwd
 from .effects import Abort, Blame, Finish, SendBody, Source, Stored
 from .oci import Content, Descriptor, Digest, Time
-from .pull import Ping, Probing, Pull, Span
+from .pull import Client, Ping, Probing, Pull, Span
 from .state import FillKey, Look, Owner, Relay, State
 from .tables import step
 from .values import evolve
@@ -55,7 +55,7 @@ class Exchange:
     """`on` is what it waits for or reads from; `descriptor` what its reference resolved to (a
     reference resolved once is not asked again); `probed` what a probe learnt. `stop` None:
     to the end, wherever that is. `turns` counts decisions taken anew. `fwd`, `fwd_status`,
-    `collapsed`, `stale` and `cooling` go into the Decision."""
+    `collapsed`, `stale` and `cooling` go into the Decision. `client`: whose it is."""
 
     pull: Pull
     state: ExchangeState = ExchangeState.WAITING
@@ -74,14 +74,14 @@ class Exchange:
     stale: bool = False
     cooling: bool = False
     checked: Time | None = None
+    client: Client | None = None
 
 
-def wait(state: State, number: int, x: Exchange, now: Time) -> None:
-    """Until what it waits `on` has news, or the time for an answer is up."""
-    state.exchanges[number] = x
-    key = ("answer", number)
-    if key not in state.deadlines:
-        state.deadlines.set(key, now + state.limits.answer)
+def wait(state: State, number: int, x: Exchange, on: Owner, now: Time) -> None:
+    """Until `on` has news, or the time for an answer is up."""
+    state.exchanges[number] = evolve(x, on=on)
+    if ("answer", number) not in state.deadlines:
+        state.deadlines.set(("answer", number), now + state.limits.answer)
 
 
 def answered(
@@ -97,10 +97,10 @@ def answered(
     state.deadlines.clear(("answer", number))
     if reading is not None:
         blobs.read(state, reading, +1)
+        x = evolve(x, reading=reading)
     # How it came about has been told.
-    state.exchanges[number] = evolve(
-        x, state=after, reading=reading, first=first, stop=stop, pos=first, collapsed=False
-    )
+    x = evolve(x, state=after, first=first, stop=stop, pos=first, collapsed=False)
+    state.exchanges[number] = x
 
 
 def pump(state: State, number: int, now: Time) -> None:
@@ -137,7 +137,7 @@ def unsent(state: State, number: int, now: Time) -> None:
     x = state.exchanges[number]
     after = step(TRANSITIONS, x.state, ExchangeInput.UNSENT)
     _let_go(state, number, x, now)
-    state.exchanges[number] = Exchange(x.pull, after, turns=x.turns + 1)
+    state.exchanges[number] = Exchange(x.pull, after, turns=x.turns + 1, client=x.client)
 
 
 def release(state: State, number: int, now: Time) -> None:

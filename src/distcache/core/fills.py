@@ -15,9 +15,10 @@ from . import blobs, calls
 from .calls import Call
 from .effects import CommitBlob, DiscardSpool, Level, Medium, Note, Spool
 from .events import StoreFault
+from .inventory import Filled
 from .oci import Content, Document, Kind, Repository, Time
 from .problems import Failure
-from .pull import Catalog, Method
+from .pull import Catalog, Client, Method
 from .state import FillKey, Look, Relay, State
 from .tables import step
 from .values import evolve
@@ -74,7 +75,7 @@ class Fill:
     """`have` is the watermark, `size` the whole (None: not known yet). `readers` are exchanges
     that wait for it or are sent from it. `attempts` counts tries without progress; `ranged`
     is False once upstream has shown that it cannot resume. `granted` repositories may serve
-    it once stored. `status` is upstream's."""
+    it once stored. `status` is upstream's. `client`: whose pull began it; `filled`: how it came."""
 
     repository: Repository
     spool: Spool
@@ -87,6 +88,8 @@ class Fill:
     granted: tuple[Repository, ...] = ()
     document: Document | None = None
     status: int | None = None
+    client: Client | None = None
+    filled: Filled | None = None
 
     @property
     def right(self) -> bool:
@@ -144,7 +147,8 @@ def join(
         spool = Spool(state.number(), Medium.FILE, content.digest)
     else:
         spool = Spool(state.number(), Medium.MEMORY, content.digest, 0, state.limits.manifest)
-    fill = Fill(repository, spool, readers=(exchange,), granted=(repository,))
+    client = state.exchanges[exchange].client
+    fill = Fill(repository, spool, readers=(exchange,), granted=(repository,), client=client)
     return begin(state, content, fill, now) or False
 
 
@@ -155,6 +159,7 @@ def adopt(
     spool: Spool,
     document: Document,
     size: int,
+    filled: Filled | None,
 ) -> None:
     """A document that came by its tag, whole and hashed: store it, unless it is there."""
     if blobs.stored(state, content) is not None or content in state.fills:
@@ -169,6 +174,7 @@ def adopt(
         granted=(repository,),
         document=document,
         status=200,
+        filled=filled,
     )
     verified(state, content, fill)
 

@@ -6,6 +6,8 @@ What is made the same:
 - times: what counts is the distance from now, for a last use only the order (unless idle age
   evicts), and for what the journal knows whether it is old enough to be written again.
 
+What is only told of is left out.
+
 Records are frozen, and most of them are the same in many states: what a record is without its
 numbers and times is worked out once and remembered by the record's identity.
 """
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from .state import State
 
 NUMBERS = frozenset({"fetch", "request", "number"})
+TOLD = frozenset({"answer", "client", "filled"})
+"""Fields that nothing is decided by: see `provenance`."""
 TABLES = (
     *("tags", "fills", "probes", "pings", "calls", "tokens", "schemes", "grants", "blobs"),
     *("mirrors", "quotas", "authorities"),
@@ -230,7 +234,7 @@ class _Walk:
     def fields(self, record: Any, cls: type) -> Hashable:
         plan = _plans.get(cls)
         if plan is None:
-            names = tuple(field.name for field in fields(cls))
+            names = tuple(field.name for field in fields(cls) if field.name not in TOLD)
             plan = _plans[cls] = names, attrgetter(*names)
         names, get = plan
         values = get(record)

@@ -26,6 +26,9 @@ def check(state: State) -> None:
 def _accounting(state: State) -> None:
     blobs = state.blobs
     assert len(state.seen) <= state.limits.seen, len(state.seen)
+    assert state.filled.keys() <= blobs.keys()
+    assert len(state.filled) <= state.limits.filled
+    assert len(state.answers) <= state.limits.answers
     assert state.stored == sum(b.size for b in blobs.values())
     assert state.doomed == sum(b.size for b in blobs.values() if b.state is BlobState.DOOMED)
     assert state.used.keys() == blobs.keys()

@@ -18,6 +18,7 @@ from .oci import (
     TagRef,
     Time,
 )
+from .pull import Client
 
 
 @frozen
@@ -39,21 +40,32 @@ class BlobUsed:
 
 @frozen
 class BlobDropped:
-    """Content is gone; its grants and the tags that resolve to it go with it."""
+    """Content is gone; its grants, the tags that resolve to it and how it came go with it."""
 
     digest: Digest
 
 
 @frozen
+class Answer:
+    """Upstream's word on what it was asked: a status, or in `error` why there was none, or what
+    was wrong with it. `mirror`: which of its mirrors gave it."""
+
+    status: int | None = None
+    error: str | None = None
+    mirror: int | None = None
+
+
+@frozen
 class TagStored:
-    """What a reference resolved to when upstream last confirmed it at `checked`. `etag` is
-    upstream's, where it names no digest; `listed` what else came with a list."""
+    """What a reference resolved to when upstream last confirmed it at `checked`, with `answer`.
+    `etag` is upstream's, where it names no digest; `listed` what else came with a list."""
 
     reference: Reference
     descriptor: Descriptor
     checked: Time
     etag: str | None = None
     listed: Listed | None = None
+    answer: Answer | None = None
 
 
 @frozen
@@ -102,6 +114,33 @@ class SeenDropped:
     digest: Digest
 
 
+@frozen
+class Filled:
+    """When content came, under which repository and from which of upstream's mirrors (None:
+    from upstream itself); whose pull began it, None: it was imported. `status` is upstream's."""
+
+    at: Time
+    repository: Repository
+    client: Client | None
+    mirror: int | None = None
+    status: int | None = None
+
+
+@frozen
+class FillStored:
+    """How stored content came."""
+
+    digest: Digest
+    filled: Filled
+
+
+@frozen
+class FillDropped:
+    """It is not remembered any more how it came."""
+
+    digest: Digest
+
+
 Record = (
     BlobStored
     | BlobUsed
@@ -114,6 +153,8 @@ Record = (
     | PinDropped
     | SeenStored
     | SeenDropped
+    | FillStored
+    | FillDropped
 )
 
 

@@ -86,6 +86,15 @@ def problem(
     return Problem(502, Code.UNAVAILABLE, f"{upstream} {_trouble(failure)}", failure.retry_after)
 
 
+def said(failure: Failure) -> str | None:
+    """Why upstream's answer is none, or no good. None: its status says all."""
+    if failure.cause is Cause.TIMEOUT:
+        return "did not answer in time"
+    if failure.fault is None and failure.status is not None:
+        return None
+    return _trouble(failure)
+
+
 def _unknown(resource: Reference | Content | Ping) -> Code:
     match resource:
         case TagsRef() | Ping():

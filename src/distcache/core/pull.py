@@ -85,6 +85,16 @@ class Authority:
     expires: Time | None = None
 
 
+@frozen
+class Client:
+    """Who asks, for people to be told: nothing is decided by it. `user`: as whom it has logged in;
+    `agent`: what its program says that it is."""
+
+    address: str
+    user: str | None = None
+    agent: str | None = None
+
+
 @frozen(cache_hash=True)
 class Pull:
     """One GET or HEAD. Entity-tags are kept as sent, quotes and `W/` included.

@@ -1,11 +1,15 @@
 """What is held and why: for who operates the cache. Looking changes nothing."""
 
+from __future__ import annotations
+
 import heapq
 
 from attrs import frozen
 
-from . import blobs, cooldown, eviction, fills, freshness, policy
+from . import blobs, cooldown, eviction, fills, freshness, policy, provenance
+from .inventory import Answer, Filled
 from .oci import Content, Descriptor, Digest, Kind, Repository, TagRef, Time
+from .quota import Reading
 from .state import State
 from .tags import TagState
 
@@ -33,7 +37,9 @@ class Explanation:
     """What a pull of `reference` would meet now. Times are absolute; `fresh_until`: upstream is
     not asked before; `stale_until`: how long the answer is good while upstream fails.
     `known_since` and `held_back_until`: while the cool-down holds it back.
-    `granted`: the repositories that may serve it. `filling`: bytes there, and bytes in all."""
+    `granted`: the repositories that may serve it. `filling`: bytes there, and bytes in all.
+    `answered`: what upstream said last, and when; `filled`: how what is held came. None: not
+    known. `reach`: of its upstream."""
 
     reference: TagRef | Content
     state: TagState
@@ -51,6 +57,9 @@ class Explanation:
     granted: tuple[Repository, ...]
     filling: tuple[int, int | None] | None
     asking: bool
+    answered: tuple[Time, Answer] | None
+    filled: Filled | None
+    reach: Reach
 
 
 @frozen
@@ -131,6 +140,7 @@ def explain(state: State, named: Named, repository: Repository, now: Time) -> Ex
     blob = None if content is None else blobs.stored(state, content)
     fill = None if content is None else state.fills.get(content)
     hold = None if content is None else cooldown.hold(state, repository, content, now)
+    filled = None if blob is None or content is None else state.filled.get(content.digest)
     return Explanation(
         reference=named,
         state=_state(state, named, now),
@@ -149,6 +159,9 @@ def explain(state: State, named: Named, repository: Repository, now: Time) -> Ex
         granted=_holders(state, content),
         filling=None if fill is None else (fill.have, fill.size),
         asking=named in state.calls,
+        answered=provenance.last(state, named, repository, tag, filled),
+        filled=filled,
+        reach=_reach(state, repository.upstream, now),
     )
 
 
@@ -209,13 +222,17 @@ class Filling:
 @frozen
 class Reach:
     """How an upstream is to be reached: what is left of its quota, what of it there was, and
-    until when it said not to be asked. `resting`: mirrors that are passed over now."""
+    until when it said not to be asked. It was told at `counted`, and is out of date, as all of
+    the quota is there again, at `renewed` at the latest. `resting`: mirrors that are passed over
+    now."""
 
     upstream: str
     remaining: int | None
     limit: int | None
     limited_until: Time | None
     resting: tuple[int, ...]
+    counted: Time | None = None
+    renewed: Time | None = None
 
 
 def fillings(state: State) -> list[Filling]:
@@ -233,21 +250,21 @@ def fillings(state: State) -> list[Filling]:
 
 
 def reach(state: State, now: Time) -> list[Reach]:
-    found = []
-    for upstream in state.config.upstreams:
-        reading = state.quotas.get(upstream)
+    return [_reach(state, upstream, now) for upstream in state.config.upstreams]
+
+
+def _reach(state: State, upstream: str, now: Time) -> Reach:
+    reading = state.quotas.get(upstream) or Reading()
+    quota = reading.quota
+    if quota is not None and now >= reading.at + quota.window:
         quota = None
-        if reading is not None and reading.quota is not None:
-            quota = reading.quota if now < reading.at + reading.quota.window else None
-        until = None if reading is None else reading.until
-        resting = [i for (key, i), h in state.mirrors.items() if key == upstream and h.until > now]
-        found.append(
-            Reach(
-                upstream,
-                None if quota is None else quota.remaining,
-                None if quota is None else quota.limit,
-                until if until is not None and until > now else None,
-                tuple(sorted(resting)),
-            )
-        )
-    return found
+    resting = [i for (key, i), h in state.mirrors.items() if key == upstream and h.until > now]
+    return Reach(
+        upstream,
+        None if quota is None else quota.remaining,
+        None if quota is None else quota.limit,
+        reading.until if reading.until > now else None,
+        tuple(sorted(resting)),
+        None if quota is None else reading.at,
+        None if quota is None else reading.at + quota.window,
+    )

@@ -18,7 +18,7 @@ from .deadlines import Deadlines
 from .effects import Effect
 from .oci import Content, Descriptor, Digest, Reference, Repository, TagRef, Time
 from .problems import Failure
-from .pull import Ping, Probing
+from .pull import ByDigest, Ping, Probing
 
 if TYPE_CHECKING:
     from .acceptance import Accepted
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .fills import Fill
     from .grants import Probe
     from .hits import Hit
+    from .inventory import Answer, Filled
     from .mirrors import Health
     from .pings import Greeting
     from .quota import Reading
@@ -77,6 +78,7 @@ CONTAINERS = (
         "effects",
     ),
     *("pings", "authorities", "mirrors", "quotas", "hits", "parts", "seen"),
+    *("filled", "answers"),
 )
 """The fields of State that change in place."""
 
@@ -109,6 +111,10 @@ class State:
         self.deadlines = Deadlines()
         self.seen: dict[tuple[Repository, Digest], Time] = {}
         """Of manifests, for the cool-down, in the order in which they became known."""
+        self.filled: dict[Digest, Filled] = {}
+        """How stored content came, in the order in which it did."""
+        self.answers: dict[Reference | ByDigest, tuple[Time, Answer]] = {}
+        """Upstream's last, but for those that confirmed a tag; see `provenance`."""
         self.pins: frozenset[TagRef | Content] = frozenset()
         self.stored = 0
         self.doomed = 0

@@ -1,6 +1,6 @@
 """What the store says: content that is there now, or gone, or cannot be read."""
 
-from . import blobs, eviction, exchanges, fills, grants, tags
+from . import blobs, eviction, exchanges, fills, grants, provenance, tags
 from .effects import Blame, DiscardSpool, Level, Note
 from .events import BlobCommitted, BlobDeleted, SourceLost, StoreFailed
 from .exchanges import ExchangeState
@@ -22,6 +22,8 @@ def committed(state: State, event: BlobCommitted | StoreFailed, now: Time) -> No
     fill = state.fills.pop(key)
     blobs.add(state, key.digest, fill.have, fill.document, now)
     blobs.journal(state, key.digest)
+    if fill.filled is not None:
+        provenance.keep(state, key.digest, fill.filled)
     for repository in fill.granted:
         grants.grant(state, repository, key)
     tags.committed(state, key.digest)

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from . import acceptance, blobs, cooldown, fills, freshness, grants, policy
 from .effects import Journal
-from .inventory import TagDropped, TagStored
+from .inventory import Answer, TagDropped, TagStored
 from .listings import Coming
 from .oci import (
     Descriptor,
@@ -22,6 +22,7 @@ from .oci import (
     ReferrersRef,
     Time,
 )
+from .pull import Client
 from .state import Resolved, State
 from .tables import step
 from .values import evolve
@@ -68,12 +69,12 @@ TRANSITIONS = {
 
 @frozen(slots=False)
 class Tag:
-    """`descriptor` is what upstream last confirmed, at `checked`; `previous` what it resolved to
-    before, and when that was confirmed, until the new content is stored: a registry may say
-    that a tag has moved and then refuse to give what it has moved to. `journalled` is the time
-    of checking in the journal's record, if that has one. `etag` and `listed` came with the
+    """`descriptor` is what upstream last confirmed, at `checked`, with `answer`; `previous` what
+    it resolved to before, and when that was confirmed, until the new content is stored: a registry
+    may say that a tag has moved and then refuse to give what it has moved to. `journalled` is the
+    time of checking in the journal's record, if that has one. `etag` and `listed` came with the
     descriptor. `until` ends GONE. `coming` is what a check has brought so far, `waiters` wait
-    for it while REVALIDATING."""
+    for it while REVALIDATING; `client` is for whom it was begun."""
 
     state: TagState
     descriptor: Descriptor | None = None
@@ -85,6 +86,8 @@ class Tag:
     until: Time = 0.0
     coming: Coming | None = None
     waiters: tuple[int, ...] = ()
+    answer: Answer | None = None
+    client: Client | None = None
 
 
 def lookup(state: State, reference: Reference, now: Time) -> Tag | None:
@@ -133,7 +136,7 @@ def confirm(
     etag: str | None,
     listed: Listed | None,
     now: Time,
-    status: int,
+    answer: Answer,
 ) -> None:
     tag = state.tags[reference]
     after = step(TRANSITIONS, tag.state, TagInput.CONFIRMED)
@@ -141,20 +144,18 @@ def confirm(
     same = old is not None and old.content == descriptor.content
     if old is not None and not same and (previous is None or _servable(state, reference, old, now)):
         previous = (old, tag.checked)
-    if old is not None and not same:
-        policy.moved(state, reference, old.content.digest, descriptor.content.digest)
-    confirmed = Tag(after, descriptor, now, previous, tag.journalled, etag, listed)
-    if same:
-        state.tags[reference] = confirmed
-    else:
-        _unpoint(state, reference, tag)
-        _point(state, reference, confirmed)
+    if old is not None:
+        policy.confirmed(state, reference, old.content.digest, descriptor.content.digest)
+    _unpoint(state, reference, tag)
+    told = tag.journalled
+    new = Tag(after, descriptor, now, previous, told, etag, listed, answer=answer)
+    _point(state, reference, new)
     grants.grant(state, reference.repository, descriptor.content)
     due = tag.journalled is None or now - tag.journalled >= state.limits.used_resolution
     if due or not same or (etag, listed) != (tag.etag, tag.listed):
         _journal(state, reference)
     _bound(state, reference, descriptor.content.digest)
-    state.wake(tag.waiters, Resolved(descriptor, status))
+    state.wake(tag.waiters, Resolved(descriptor, answer.status))
     own = reference.repository.authority is not None
     if own and not acceptance.accept(state, reference.repository, reference):
         # It is for those who have waited, and for nobody after them.
@@ -206,6 +207,7 @@ def restore(state: State, record: TagStored) -> None:
         journalled=checked,
         etag=record.etag,
         listed=record.listed,
+        answer=record.answer,
     )
     _point(state, record.reference, tag)
 
@@ -219,7 +221,9 @@ def forget(state: State, reference: Reference, put: TagInput) -> None:
     if after is TagState.UNKNOWN:
         del state.tags[reference]
     else:
-        state.tags[reference] = Tag(after, coming=tag.coming, waiters=tag.waiters)
+        state.tags[reference] = Tag(
+            after, coming=tag.coming, waiters=tag.waiters, client=tag.client
+        )
 
 
 def _empty(state: State, reference: Reference) -> None:
@@ -290,5 +294,5 @@ def _journal(state: State, reference: Reference) -> None:
         return
     if blobs.stored(state, content) is not None:
         state.tags[reference] = evolve(tag, journalled=tag.checked, previous=None)
-        record = TagStored(reference, tag.descriptor, tag.checked, tag.etag, tag.listed)
+        record = TagStored(reference, tag.descriptor, tag.checked, tag.etag, tag.listed, tag.answer)
         state.emit(Journal(record))

@@ -1,6 +1,6 @@
 """The Fill machine's other half: what upstream's transfer brings, its breaks and new tries."""
 
-from . import calls, fills, retry
+from . import calls, fills, provenance, retry
 from .effects import DiscardSpool
 from .events import Cause, UpstreamHead
 from .fills import TRANSITIONS, FillInput, content_of
@@ -57,7 +57,9 @@ def on_ended(
         return calls.refuse(state, call, WRONG_DIGEST, now)
     if content.kind is not Kind.BLOB and document is None:
         return NOT_A_DOCUMENT
-    fills.verified(state, key, evolve(fill, size=fill.have, document=document))
+    filled = provenance.came(fill.client, call, fill.status, now)
+    fill = evolve(fill, size=fill.have, document=document, filled=filled)
+    fills.verified(state, key, fill)
     return None
 
 

@@ -14,7 +14,6 @@ from attrs import fields
 if TYPE_CHECKING:
     from attrs import evolve
 else:
-    _SET = object.__setattr__
     _PLANS: dict[type, tuple[attrgetter, dict[str, int]] | None] = {}
 
     def evolve(value: Any, /, **changes: Any) -> Any:
@@ -27,7 +26,7 @@ else:
             plan = _PLANS[cls] = _plan(cls)
         if plan is None:
             other = object.__new__(cls)
-            _SET(other, "__dict__", value.__dict__ | changes)
+            other.__dict__.update(value.__dict__, **changes)
             return other
         get, places = plan
         parts = list(get(value))

@@ -26,6 +26,8 @@ Wanted = tuple[Repository, Reference | Content | Ping]
 _SANE = re.compile(r"[A-Za-z0-9_./:@+-]{1,128}")
 """What needs no quotes in a log and fits the ids that are in use: UUIDs, ULIDs, trace ids."""
 
+_PRODUCT = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
+
 _PREFIX = secrets.token_hex(8)
 _numbers = itertools.count(1)
 
@@ -34,6 +36,12 @@ def given_id(headers: Headers) -> str:
     """That of the client; empty when it has none that can be passed on."""
     found = only(headers, FIELD.lower())
     return found if found is not None and _SANE.fullmatch(found) else ""
+
+
+def agent_of(headers: Headers) -> str | None:
+    """What the client's program says that it is (RFC 9110 §10.1.5), without its version."""
+    found = _PRODUCT.match(only(headers, b"user-agent") or "")
+    return None if found is None else found[0]
 
 
 def new_id() -> str:

@@ -175,6 +175,7 @@ class Dialogue:
         if reading.circle:
             return self._reply(line, LOOP)
         line.via, line.given = reading.via, reading.id
+        line.address, line.agent = self._client, reading.agent
         routed = reading.routed
         if routed is ROOT:
             return self._reply(line, ROOT)

@@ -141,7 +141,8 @@ class Driver:
         self._number += 1
         exchange = Exchange(self._number, wake, asker)
         self._exchanges[exchange.number] = exchange
-        self.feed(PullRequested(exchange.number, pull))
+        client = None if asker is None else asker.client
+        self.feed(PullRequested(exchange.number, pull, client))
         return exchange
 
     def begin(self, pull: Pull, now: Time) -> int:

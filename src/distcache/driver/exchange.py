@@ -7,7 +7,7 @@ from typing import Protocol
 from attrs import Factory, define
 
 from ..core.effects import Abort, AnswerHead, Finish, Respond, Spool, Stored
-from ..core.pull import Pull, Span
+from ..core.pull import Client, Pull, Span
 from .sources import Source
 from .tracing import TraceSpan
 
@@ -33,6 +33,9 @@ class Asker(Protocol):
 
     @property
     def pull(self) -> Pull | None: ...
+
+    @property
+    def client(self) -> Client: ...
 
     @property
     def via(self) -> str: ...

@@ -10,7 +10,7 @@ from ..wire.headers import Headers, only, sendable, values
 from ..wire.memo import HEADS, Memo, common
 from ..wire.plain import Request
 from ..wire.replies import Reply
-from .asking import given_id
+from .asking import agent_of, given_id
 
 LONGEST_CHAIN = 1000
 """Characters of Via: with more, caches go round and round that do not know themselves."""
@@ -28,7 +28,8 @@ class Routes(Protocol):
 @frozen
 class Reading:
     """`via`: through whom it came; `circle`: through us, or too many. `login` is the one
-    Authorization; `touches` is what `routed` does; `id` is the client's, or empty."""
+    Authorization; `touches` is what `routed` does; `id` is the client's, or empty, and `agent` its
+    program's name."""
 
     request: Request
     router: Routes
@@ -38,6 +39,7 @@ class Reading:
     login: str | None
     touches: Asked
     id: str
+    agent: str | None
 
 
 class Readings:
@@ -67,5 +69,5 @@ class Readings:
         routed = router.route(request.method, request.target, headers, request.http_version)
         login = only(headers, b"authorization")
         via = via if sendable(via) else ""
-        touches, number = asked(routed), given_id(headers)
-        return Reading(request, router, via, circle, routed, login, touches, number)
+        touches, number, agent = asked(routed), given_id(headers), agent_of(headers)
+        return Reading(request, router, via, circle, routed, login, touches, number, agent)

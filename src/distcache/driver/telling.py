@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 from .. import log
 from ..core.decision import Decision
 from ..core.effects import AnswerHead
-from ..core.pull import Pull
+from ..core.pull import Client, Pull
 from ..wire.answers import cache_status
 from ..wire.headers import only
 from ..wire.memo import HEADS, Memo, common
@@ -47,6 +47,9 @@ class Line:
     via: str = ""
     given: str = ""
     """The id that the client gave it."""
+    address: str = ""
+    """The client's, with its port."""
+    agent: str | None = None
     head: AnswerHead | None = None
     status: int = 0
     sent: int = 0
@@ -64,6 +67,11 @@ class Line:
         if not self.given:
             self.given = new_id()
         return self.given
+
+    @property
+    def client(self) -> Client:
+        """Who asks, as the cache remembers it: without the port, which is the connection's."""
+        return Client(self.address.rpartition(":")[0] or self.address, self.who, self.agent)
 
     def trace(self, tracing: Tracing | None) -> None:
         """Begin its span, where there is somebody to tell."""

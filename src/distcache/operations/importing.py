@@ -9,12 +9,13 @@ Each `link` holds a digest. Nothing there is changed: blobs are hard-linked wher
 system allows it, and every byte is hashed first.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from attrs import Factory, define, evolve, frozen
 
-from ..core.inventory import BlobStored, GrantStored, Record, TagStored
+from ..core.inventory import BlobStored, Filled, FillStored, GrantStored, Record, TagStored
 from ..core.oci import Content, Descriptor, Digest, Document, Kind, Repository, TagRef
 from ..store import Store, StoreError
 from ..wire import oci_json, spelling
@@ -106,12 +107,15 @@ class _Run:
 
     def _take(self, repository: Repository, kind: Kind, digest: Digest, link: Path) -> list[Record]:
         """The records of one content; empty when it cannot be had."""
-        known = self._held.get(digest)
+        known = before = self._held.get(digest)
         if known is None or (kind is Kind.MANIFEST and known.document is None):
             known = self._adopt(kind, digest, link)
         if known is None:
             return []
-        return [known, GrantStored(repository, Content(kind, digest))]
+        granted = GrantStored(repository, Content(kind, digest))
+        if before is not None:
+            return [known, granted]
+        return [known, FillStored(digest, Filled(time.time(), repository, None)), granted]
 
     def _adopt(self, kind: Kind, digest: Digest, link: Path) -> BlobStored | None:
         algorithm, _, name = digest.partition(":")

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from ..core.oci import MANIFEST_TYPES
 from ..wire.oci_json import load
+from ..wire.outgoing import WARMING
 
 ACCEPT = ", ".join(MANIFEST_TYPES)
 TIMEOUT = 120.0
@@ -94,7 +95,10 @@ class Warmer:
         self._base = base
         self._platforms = platforms
         self._progress = progress
-        self._headers: list[tuple[bytes | str, bytes | str]] = [("Accept", ACCEPT)]
+        self._headers: list[tuple[bytes | str, bytes | str]] = [
+            ("Accept", ACCEPT),
+            ("User-Agent", WARMING),
+        ]
         if authorization is not None:
             self._headers.append(("Authorization", authorization))
         # Not at the top: it brings event loops, which other commands need not load.

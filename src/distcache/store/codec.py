@@ -12,7 +12,9 @@ from cattrs import BaseConverter, Converter
 from cattrs.gen import make_dict_structure_fn
 from cattrs.strategies import configure_tagged_union
 
+from distcache.core.inventory import Answer
 from distcache.core.oci import Content, Descriptor, Document, Listed, Reference, TagRef
+from distcache.core.pull import Client
 
 T = TypeVar("T")
 
@@ -97,5 +99,7 @@ DESCRIPTOR: Column[Descriptor] = Column(Descriptor)
 LISTED: Column[Listed] = Column(Listed)
 REFERENCE: Column[Reference] = Column(Reference)
 PINNED: Column[TagRef | Content] = Column(TagRef | Content)
+ANSWER: Column[Answer] = Column(Answer)
+CLIENT: Column[Client] = Column(Client)
 TEXT: Column[str] = Column(str)
 """For text from outside, which may hold what SQLite's UTF-8 cannot."""

@@ -19,6 +19,8 @@ from distcache.core.inventory import (
     BlobDropped,
     BlobStored,
     BlobUsed,
+    FillDropped,
+    FillStored,
     GrantDropped,
     GrantStored,
     PinDropped,
@@ -31,27 +33,31 @@ from distcache.core.inventory import (
 )
 
 from . import damage
-from .codec import DESCRIPTOR, DOCUMENT, LISTED, PINNED, REFERENCE, TEXT
+from .codec import ANSWER, CLIENT, DESCRIPTOR, DOCUMENT, LISTED, PINNED, REFERENCE, TEXT
 from .errors import StoreTooNew, translated
 from .reading import Reading
 
-VERSION = 4
+VERSION = 5
 """Of the schema, in the database's user_version."""
 
 SCHEMA = (
     "CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used REAL NOT NULL, "
     "document TEXT)",
     "CREATE TABLE tags (reference TEXT PRIMARY KEY, digest TEXT NOT NULL, "
-    "descriptor TEXT NOT NULL, checked REAL NOT NULL, etag TEXT, listed TEXT)",
+    "descriptor TEXT NOT NULL, checked REAL NOT NULL, etag TEXT, listed TEXT, "
+    "answer TEXT)",
     "CREATE INDEX tags_by_digest ON tags (digest)",
     "CREATE TABLE grants (digest TEXT NOT NULL, kind TEXT NOT NULL, upstream TEXT NOT NULL, "
     "name TEXT NOT NULL, PRIMARY KEY (digest, kind, upstream, name))",
     "CREATE TABLE pins (what TEXT PRIMARY KEY)",
     "CREATE TABLE seen (upstream TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, "
     "since REAL NOT NULL, PRIMARY KEY (upstream, name, digest))",
+    "CREATE TABLE fills (digest TEXT PRIMARY KEY, at REAL NOT NULL, upstream TEXT NOT NULL, "
+    "name TEXT NOT NULL, client TEXT, mirror INTEGER, status INTEGER)",
 )
 
-_TAGS_OF_2 = SCHEMA[1].replace(", listed TEXT", "")
+_TAGS_OF_4 = SCHEMA[1].replace(", answer TEXT", "")
+_TAGS_OF_2 = _TAGS_OF_4.replace(", listed TEXT", "")
 _OLDER: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {
     1: ((SCHEMA[0], _TAGS_OF_2, *SCHEMA[2:4]), (SCHEMA[4],)),
     2: (
@@ -62,7 +68,11 @@ _OLDER: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {
             'DELETE FROM tags WHERE reference NOT GLOB \'{"_type":"TagRef",*\'',
         ),
     ),
-    3: (SCHEMA[:5], (SCHEMA[5],)),
+    3: ((SCHEMA[0], _TAGS_OF_4, *SCHEMA[2:5]), (SCHEMA[5],)),
+    4: (
+        (SCHEMA[0], _TAGS_OF_4, *SCHEMA[2:6]),
+        ("ALTER TABLE tags ADD COLUMN answer TEXT", SCHEMA[6]),
+    ),
 }
 """The schema of each earlier version, and what makes it the next one's."""
 
@@ -80,6 +90,7 @@ class Held:
     damaged: int
     pins: list[PinStored] = Factory(list)
     seen: list[SeenStored] = Factory(list)
+    fills: list[FillStored] = Factory(list)
 
 
 class Index:
@@ -97,19 +108,21 @@ class Index:
             read = Reading()
             # First: the others share its digests.
             blobs, bad_blobs = self._rows("blobs", "digest, size, used, document", read.blob)
-            columns = "reference, digest, descriptor, checked, etag, listed"
+            columns = "reference, digest, descriptor, checked, etag, listed, answer"
             tags, bad_tags = self._rows("tags", columns, read.tag)
             grants, bad_grants = self._rows("grants", "digest, kind, upstream, name", read.grant)
             pins, bad_pins = self._rows("pins", "what", read.pin)
             seen, bad_seen = self._rows("seen", "upstream, name, digest, since", read.seen)
             bad = {"blobs": bad_blobs, "tags": bad_tags, "grants": bad_grants, "pins": bad_pins}
-            bad["seen"] = bad_seen
+            columns = "digest, at, upstream, name, client, mirror, status"
+            fills, bad_fills = self._rows("fills", columns, read.fill)
+            bad |= {"seen": bad_seen, "fills": bad_fills}
             # A disk that is full or read-only must not stop the start.
             with suppress(sqlite3.Error), self._transaction():
                 for table, rows in bad.items():
                     statement = f"DELETE FROM {table} WHERE rowid = ?"
                     self._connection.executemany(statement, rows)
-        return Held(blobs, tags, grants, sum(map(len, bad.values())), pins, seen)
+        return Held(blobs, tags, grants, sum(map(len, bad.values())), pins, seen, fills)
 
     def write(self, records: Iterable[Record]) -> None:
         """All or, on StoreError, none of them; writing them again changes nothing."""
@@ -226,9 +239,9 @@ def _statements(record: Record) -> Sequence[tuple[str, Row]]:
         case BlobDropped(digest):
             return [
                 (f"DELETE FROM {table} WHERE digest = ?", (digest,))
-                for table in ("blobs", "tags", "grants")
+                for table in ("blobs", "tags", "grants", "fills")
             ]
-        case TagStored(reference, descriptor, checked, etag, listed):
+        case TagStored(reference, descriptor, checked, etag, listed, answer):
             values = (
                 REFERENCE.dump(reference),
                 descriptor.content.digest,
@@ -236,8 +249,9 @@ def _statements(record: Record) -> Sequence[tuple[str, Row]]:
                 checked,
                 None if etag is None else TEXT.dump(etag),
                 None if listed is None else LISTED.dump(listed),
+                None if answer is None else ANSWER.dump(answer),
             )
-            return [("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?, ?)", values)]
+            return [("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?, ?, ?)", values)]
         case TagDropped(reference):
             return [("DELETE FROM tags WHERE reference = ?", (REFERENCE.dump(reference),))]
         case GrantStored(repository, content):
@@ -258,5 +272,18 @@ def _statements(record: Record) -> Sequence[tuple[str, Row]]:
             where = "upstream = ? AND name = ? AND digest = ?"
             values = (repository.upstream, repository.name, digest)
             return [(f"DELETE FROM seen WHERE {where}", values)]
+        case FillStored(digest, filled):
+            values = (
+                digest,
+                filled.at,
+                filled.repository.upstream,
+                filled.repository.name,
+                None if filled.client is None else CLIENT.dump(filled.client),
+                filled.mirror,
+                filled.status,
+            )
+            return [("INSERT OR REPLACE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?)", values)]
+        case FillDropped(digest):
+            return [("DELETE FROM fills WHERE digest = ?", (digest,))]
         case _:
             assert_never(record)

@@ -11,7 +11,16 @@ import re
 from sys import intern
 from typing import Any
 
-from distcache.core.inventory import BlobStored, GrantStored, PinStored, SeenStored, TagStored
+from distcache.core.inventory import (
+    Answer,
+    BlobStored,
+    Filled,
+    FillStored,
+    GrantStored,
+    PinStored,
+    SeenStored,
+    TagStored,
+)
 from distcache.core.oci import (
     Content,
     Descriptor,
@@ -22,8 +31,9 @@ from distcache.core.oci import (
     Repository,
     TagRef,
 )
+from distcache.core.pull import Client
 
-from .codec import DESCRIPTOR, DOCUMENT, LISTED, PINNED, REFERENCE, TEXT
+from .codec import ANSWER, CLIENT, DESCRIPTOR, DOCUMENT, LISTED, PINNED, REFERENCE, TEXT
 from .digests import supported
 
 Row = tuple[Any, ...]
@@ -50,6 +60,8 @@ class Reading:
 
     def __init__(self) -> None:
         self._contents: dict[str, Content] = {}
+        self._answers: dict[str, Answer] = {}
+        self._clients: dict[str, Client] = {}
         self._repositories: dict[tuple[object, object], Repository] = {}
 
     def blob(self, row: Row) -> BlobStored:
@@ -64,14 +76,15 @@ class Reading:
         return BlobStored(content.digest, size, _time(used), said)
 
     def tag(self, row: Row) -> TagStored:
-        _, key, digest, target, checked, etag, said = row
+        _, key, digest, target, checked, etag, said, word = row
         reference = self.reference(_text(key))
         descriptor = self.descriptor(_text(target))
         if descriptor.content.digest != _text(digest):
             raise ValueError("descriptor and column name two digests")
         tag = None if etag is None else TEXT.load(_text(etag))
         listed = None if said is None else LISTED.load(_text(said))
-        return TagStored(reference, descriptor, _time(checked), tag, listed)
+        answer = None if word is None else self.answer(_text(word))
+        return TagStored(reference, descriptor, _time(checked), tag, listed, answer)
 
     def grant(self, row: Row) -> GrantStored:
         _, digest, kind, upstream, name = row
@@ -90,6 +103,30 @@ class Reading:
         return SeenStored(
             repository, Digest(_text(digest)) if known is None else known.digest, _time(since)
         )
+
+    def fill(self, row: Row) -> FillStored:
+        _, digest, at, upstream, name, said, mirror, status = row
+        content = self._contents.get(_text(digest))
+        if content is None:
+            raise ValueError("of no blob")
+        client = None if said is None else self.client(_text(said))
+        repository = self._known(upstream, name)
+        filled = Filled(_time(at), repository, client, _number(mirror), _number(status))
+        return FillStored(content.digest, filled)
+
+    def client(self, text: str) -> Client:
+        """As CLIENT.load; many come again."""
+        known = self._clients.get(text)
+        if known is None:
+            known = self._clients[text] = CLIENT.load(text)
+        return known
+
+    def answer(self, text: str) -> Answer:
+        """As ANSWER.load; there are few that differ."""
+        known = self._answers.get(text)
+        if known is None:
+            known = self._answers[text] = ANSWER.load(text)
+        return known
 
     def document(self, text: str) -> Document:
         """As DOCUMENT.load."""
@@ -173,4 +210,10 @@ def _text(value: object) -> str:
 def _time(value: object) -> float:
     if type(value) is not float or not math.isfinite(value):
         raise ValueError("no time")
+    return value
+
+
+def _number(value: object) -> int | None:
+    if value is not None and type(value) is not int:
+        raise ValueError("no number")
     return value

@@ -187,7 +187,7 @@ def _put_in_order(
         index.write(fixes)
     orphans = len(stray_tags) + len(stray_grants)
     swept = Swept(spools, len(adopted), len(lost), held.damaged, orphans, index.renewed)
-    return Inventory((*blobs, *tags, *grants, *held.pins, *seen, *ahead)), swept
+    return Inventory((*blobs, *tags, *grants, *held.pins, *seen, *ahead, *held.fills)), swept
 
 
 def _used_up(records: list[Record]) -> Iterator[Record]:

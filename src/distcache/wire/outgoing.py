@@ -10,6 +10,8 @@ from .headers import sendable
 from .urls import Url
 
 USER_AGENT = f"distcache/{__version__}"
+WARMING = "distcache-warm"
+"""What `distcache warm` calls itself, a client of this cache."""
 
 
 @frozen
