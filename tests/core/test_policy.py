@@ -36,6 +36,16 @@ def test_a_list_of_tags_is_not_one() -> None:
     assert s.get(TAGS).status is None
 
 
+def test_a_tag_that_may_move_does_so_without_a_word() -> None:
+    reference = TagRef(APP, "latest")
+    s = scenario(SETTINGS, held(IMAGE, LAYER, tag=reference))
+    s.passes(10_000_000.0)
+    s.get(reference)
+    s.fetch.answers(digest=INDEX.digest, media_type=INDEX.media_type)
+    assert s.fetch.request.resource == INDEX.content
+    assert not s.notes
+
+
 def gone(tag: str) -> Scenario:
     """A tag was held, and its content has been evicted."""
     s = scenario(BRIEFLY, held(IMAGE, LAYER, tag=TagRef(APP, tag)))

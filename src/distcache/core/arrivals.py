@@ -27,6 +27,8 @@ from .pull import Ping, Probing
 from .state import FillKey, Look, Owner, Relay, State
 from .values import evolve
 
+FILLS = (Content, Relay)
+
 UNKNOWN_NEED = 64 * 1024 * 1024
 """Bytes to make room for, when a full disk stops a fill whose size is not known."""
 
@@ -110,7 +112,7 @@ def _broke_off(
 
 
 def _answered(state: State, owner: Owner, head: UpstreamHead, now: Time) -> None:
-    if isinstance(owner, Content | Relay):
+    if isinstance(owner, FILLS):
         failure = transfers.on_answer(state, owner, head, now)
         if failure is not None:
             _failed(state, owner, failure, now)

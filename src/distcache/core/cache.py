@@ -74,6 +74,8 @@ from .tokens import TokenKey
 MAY_EVICT = frozenset({HeadReceived, FetchEnded, BlobCommitted, Woke})
 """After these there may be too much, or something has been idle for too long."""
 
+OF_A_FETCH = (HeadReceived, BodySpooled, FetchEnded, FetchFailed)
+
 CONTENT_STAYS = frozenset({PullRequested, BodySent, BodySpooled, ClientClosed})
 """These leave alone what is stored, who may have it, and the configuration."""
 
@@ -99,6 +101,10 @@ class Cache:
         if known is not None:
             return known
         kind = type(event)
+        if isinstance(event, OF_A_FETCH) and event.fetch not in state.fetches:
+            # What is called off still says that it has ended.
+            state.late += 1
+            return []
         self._deadline_known = False
         if kind not in CONTENT_STAYS:
             state.changed()
@@ -133,8 +139,9 @@ class Cache:
         """When Woke is due, if nothing else happens before. It may come in vain."""
         if not self._deadline_known:
             # A mere hit moves none.
-            times = (self._state.deadlines.first(), eviction.next_deadline(self._state))
-            self._deadline = min((t for t in times if t is not None), default=None)
+            first, idle = self._state.deadlines.first(), eviction.next_deadline(self._state)
+            later = idle is None or (first is not None and first < idle)
+            self._deadline = first if later else idle
             self._deadline_known = True
         return self._deadline
 
@@ -260,11 +267,7 @@ class Cache:
             case SourceLost():
                 storage.source_lost(state, event, now)
             case HeadReceived() | BodySpooled() | FetchEnded() | FetchFailed():
-                owner = state.fetches.get(event.fetch)
-                if owner is None:
-                    state.late += 1
-                else:
-                    arrivals.fetched(state, owner, event, now)
+                arrivals.fetched(state, state.fetches[event.fetch], event, now)
             case TokenGranted() | TokenRefused():
                 if event.request in state.requests:
                     arrivals.token(state, event, now)

@@ -87,7 +87,8 @@ def start(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
     assert owner not in state.calls, owner
     if call.repository.authority is None and call.page is None:
         first = mirrors.first(state, call.repository.upstream, now)
-        call = evolve(call, mirror=first)
+        if first is not None:
+            call = evolve(call, mirror=first)
     failure = _send(state, owner, call, now)
     if failure is not None:
         del state.calls[owner]
@@ -140,7 +141,8 @@ def on_token(state: State, owner: Owner, secret: Secret) -> Failure | None:
     """The token that the call waited for is there; it is used at once, however short-lived."""
     if state.config.offline:
         return NOT_ASKED
-    _ask(state, owner, state.calls[owner], secret)
+    call = state.calls[owner]
+    _ask(state, owner, call, secret, call.token)
     return None
 
 
@@ -189,10 +191,10 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
         return None
     challenge = state.schemes.get((call.repository, call.mirror))
     if challenge is None or abroad:
-        _ask(state, owner, evolve(call, token=None), None)
+        _ask(state, owner, call, None)
         return None
     if not challenge.bearer:
-        _ask(state, owner, evolve(call, token=None), True)
+        _ask(state, owner, call, True)
         return None
     key = TokenKey(call.repository.upstream, challenge, call.mirror)
     known = tokens.want(state, key, owner, now)
@@ -200,21 +202,27 @@ def _send(state: State, owner: Owner, call: Call, now: Time) -> Failure | None:
         if call.mirror is not None:
             return _next(state, owner, known, now)
         return known
-    call = evolve(call, token=key)
     if known is None:
         waits = step(TRANSITIONS, call.state, CallInput.TOKEN_WANTED)
-        state.calls[owner] = evolve(call, state=waits)
+        state.calls[owner] = evolve(call, state=waits, token=key)
         return None
-    _ask(state, owner, call, known)
+    _ask(state, owner, call, known, key)
     return None
 
 
 def _ask(
-    state: State, owner: Owner, call: Call, authorization: Secret | Forwarded | bool | None
+    state: State,
+    owner: Owner,
+    call: Call,
+    authorization: Secret | Forwarded | bool | None,
+    token: TokenKey | None = None,
 ) -> None:
+    """`token`: the key of the one that is shown."""
     fetch = state.number()
     sent = step(TRANSITIONS, call.state, CallInput.SENT)
-    state.calls[owner] = evolve(call, state=sent, fetch=fetch, authorization=authorization)
+    state.calls[owner] = evolve(
+        call, state=sent, fetch=fetch, authorization=authorization, token=token
+    )
     state.fetches[fetch] = owner
     request = UpstreamRequest(
         call.method,

@@ -23,7 +23,8 @@ from .values import evolve
 
 def check(state: State, exchange: int, reference: Reference, now: Time) -> Failure | bool:
     """Let `exchange` wait for a check; True when it joined one that runs."""
-    tag = state.tags.get(reference) or Tag(TagState.UNKNOWN)
+    # From here on the pull's own reference is the key: what is the same object is found at once.
+    tag = state.tags.pop(reference, None) or Tag(TagState.UNKNOWN)
     running = tag.state is TagState.REVALIDATING
     after = step(TRANSITIONS, tag.state, TagInput.CHECK)
     client = tag.client if running else state.exchanges[exchange].client

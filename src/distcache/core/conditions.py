@@ -12,7 +12,9 @@ from .pull import digest_of_etag
 
 def not_modified(if_none_match: Sequence[str], digest: Digest) -> bool:
     """Whether the client holds it already: weak comparison, or `*` (§13.1.2)."""
-    return any(tag == "*" or digest_of_etag(tag) == digest for tag in if_none_match)
+    return bool(if_none_match) and any(
+        tag == "*" or digest_of_etag(tag) == digest for tag in if_none_match
+    )
 
 
 def range_applies(if_range: str | None, digest: Digest) -> bool:

@@ -34,6 +34,8 @@ def period(state: State, repository: Repository) -> float:
     """How long what is new under `repository` is held back, in seconds; 0: not at all, as where
     the client's own authority counts: what one is shown tells nothing to another."""
     treatment = state.config.upstreams[repository.upstream]
+    if not treatment.cool_down:
+        return 0.0
     own = repository.authority is not None
     spared = own or policy.matches(treatment.cool_down_except, repository.name)
     return 0.0 if spared else treatment.cool_down

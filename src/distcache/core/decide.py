@@ -54,16 +54,16 @@ def hear(state: State, number: int, news: News, now: Time) -> None:
     if isinstance(news, Look):
         look(state, number, now)
         return
-    x = evolve(state.exchanges[number], on=None)
+    x = state.exchanges[number]
     if isinstance(news, Failure):
-        state.exchanges[number] = x
+        state.exchanges[number] = evolve(x, on=None)
         fail(state, number, news, now)
         return
-    x = evolve(x, fwd_status=news.status)
+    descriptor, status = news.descriptor, news.status
     if isinstance(x.pull.target, ByDigest):
-        x = evolve(x, probed=news.descriptor)
+        x = evolve(x, on=None, fwd_status=status, probed=descriptor)
     else:
-        x = evolve(x, descriptor=news.descriptor, checked=now)
+        x = evolve(x, on=None, fwd_status=status, descriptor=descriptor, checked=now)
     state.exchanges[number] = x
     look(state, number, now)
 
@@ -114,18 +114,22 @@ def _reference(state: State, number: int, x: Exchange, reference: Reference, now
     ):
         return
     joined = checks.check(state, number, reference, now)
-    x = evolve(x, fwd=Fwd.STALE if known is not None else Fwd.URI_MISS)
+    fwd = Fwd.STALE if known is not None else Fwd.URI_MISS
     if isinstance(joined, Failure):
-        state.exchanges[number] = x
+        state.exchanges[number] = evolve(x, fwd=fwd)
         fail(state, number, joined, now)
     else:
-        exchanges.wait(state, number, evolve(x, collapsed=joined), reference, now)
+        x = evolve(x, fwd=fwd, collapsed=joined, on=reference)
+        exchanges.wait(state, number, x, now)
 
 
 def _spared(state: State, number: int, x: Exchange, reference: Reference, now: Time) -> bool:
     """Answer with what is held because upstream is not to be asked now."""
+    upstream = reference.repository.upstream
+    if not quota.told(state, upstream):
+        return False
     older = tags.usable_on_error(state, reference, now)
-    if older is None or not quota.spares(state, reference.repository.upstream, older[1], now):
+    if older is None or not quota.spares(state, upstream, older[1], now):
         return False
     descriptor, checked = older
     state.exchanges[number] = evolve(x, descriptor=descriptor, checked=checked, stale=True)
@@ -239,7 +243,7 @@ def _await(
         fail(state, number, joined, now)
         return
     collapsed = x.collapsed or (joined and x.fwd is not None)
-    exchanges.wait(state, number, evolve(x, collapsed=collapsed), on, now)
+    exchanges.wait(state, number, evolve(x, collapsed=collapsed, on=on), now)
     if joined and isinstance(on, Content):
         respond.from_fill(state, number, state.exchanges[number], on, now)
 
@@ -268,4 +272,4 @@ def _ping(state: State, number: int, x: Exchange, target: Ping, now: Time) -> No
             state.exchanges[number] = x
             fail(state, number, joined, now)
         else:
-            exchanges.wait(state, number, evolve(x, collapsed=joined), target, now)
+            exchanges.wait(state, number, evolve(x, collapsed=joined, on=target), now)

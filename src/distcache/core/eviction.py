@@ -18,9 +18,13 @@ from .values import evolve
 
 def run(state: State, now: Time) -> None:
     """Evict what `max_size` and `ttl` demand."""
-    if not state.config.evict or now < state.no_eviction_before:
+    config = state.config
+    if not config.evict or now < state.no_eviction_before:
         return
-    _make_room(state, _excess(state), now, state.config.limits.expiring)
+    _settle_first(state)
+    excess, ttl = _excess(state), config.ttl
+    if excess > 0 or (ttl is not None and state.lru and state.lru[0][0] + ttl <= now):
+        _make_room(state, excess, now, config.limits.expiring)
 
 
 def make_room(state: State, need: int, now: Time) -> bool:
@@ -122,7 +126,7 @@ def _settle_first(state: State) -> None:
         blob = state.blobs.get(digest)
         if blob is None or not blob.listed:
             heappop(heap)
-        elif blobs.parents(state, digest):
+        elif digest in state.parents:
             state.blobs[digest] = evolve(blob, listed=False)
         elif state.used[digest] != used:
             heappop(heap)

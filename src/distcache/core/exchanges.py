@@ -77,11 +77,12 @@ class Exchange:
     client: Client | None = None
 
 
-def wait(state: State, number: int, x: Exchange, on: Owner, now: Time) -> None:
-    """Until `on` has news, or the time for an answer is up."""
-    state.exchanges[number] = evolve(x, on=on)
-    if ("answer", number) not in state.deadlines:
-        state.deadlines.set(("answer", number), now + state.limits.answer)
+def wait(state: State, number: int, x: Exchange, now: Time) -> None:
+    """Until what it waits `on` has news, or the time for an answer is up."""
+    state.exchanges[number] = x
+    key = ("answer", number)
+    if key not in state.deadlines:
+        state.deadlines.set(key, now + state.limits.answer)
 
 
 def answered(
@@ -97,10 +98,10 @@ def answered(
     state.deadlines.clear(("answer", number))
     if reading is not None:
         blobs.read(state, reading, +1)
-        x = evolve(x, reading=reading)
     # How it came about has been told.
-    x = evolve(x, state=after, first=first, stop=stop, pos=first, collapsed=False)
-    state.exchanges[number] = x
+    state.exchanges[number] = evolve(
+        x, state=after, reading=reading, first=first, stop=stop, pos=first, collapsed=False
+    )
 
 
 def pump(state: State, number: int, now: Time) -> None:

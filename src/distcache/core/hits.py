@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LIMIT = 4096
 """Pulls whose answers are kept; the first to come is the first to go."""
 
+UNKEPT = (Catalog, Ping)
+"""What is asked for in vain here: the answers are not from the store."""
+
 MARGIN = 1e-3
 """Seconds before a moment of change from which on the long way decides: times are rounded."""
 
@@ -129,7 +132,7 @@ def keep(state: State, event: PullRequested, effects: list[Effect]) -> None:
     """Look at what the long way did, and keep it if it was a mere hit."""
     pull = event.pull
     target = pull.target
-    if pull.authority is not None or isinstance(target, Catalog | Ping):
+    if pull.authority is not None or isinstance(target, UNKEPT):
         return
     if effects and isinstance(effects[0], Journal):
         effects = effects[1:]

@@ -19,9 +19,9 @@ def immutable(state: State, reference: Reference) -> bool:
     return matches(patterns, reference.tag)
 
 
-def confirmed(state: State, reference: Reference, before: Digest, after: Digest) -> None:
+def moved(state: State, reference: Reference, before: Digest, after: Digest) -> None:
     """Upstream was asked all the same, because the content is not there any more."""
-    if before != after and isinstance(reference, TagRef) and immutable(state, reference):
+    if isinstance(reference, TagRef) and immutable(state, reference):
         repository = reference.repository
         fields = (
             ("upstream", repository.upstream),
@@ -35,7 +35,7 @@ def confirmed(state: State, reference: Reference, before: Digest, after: Digest)
 
 def matches(patterns: tuple[str, ...], text: str) -> bool:
     """Whether one of them stands for the whole of `text`."""
-    return any(_pattern(p).fullmatch(text) for p in patterns)
+    return bool(patterns) and any(_pattern(p).fullmatch(text) for p in patterns)
 
 
 @cache

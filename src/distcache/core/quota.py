@@ -36,11 +36,15 @@ def note(state: State, upstream: str, head: UpstreamHead, now: Time, *, check: b
         state.quotas[upstream] = evolve(before, until=until)
 
 
+def told(state: State, upstream: str) -> bool:
+    """Whether it has said anything about how much may be asked."""
+    return upstream in state.quotas
+
+
 def spares(state: State, upstream: str, checked: Time, now: Time) -> bool:
-    """Whether upstream is not to be asked again about what it confirmed at `checked`."""
-    reading = state.quotas.get(upstream)
-    if reading is None:
-        return False
+    """Whether upstream, which has `told`, is not to be asked again about what it confirmed at
+    `checked`."""
+    reading = state.quotas[upstream]
     if now < reading.until:
         return True
     if reading.quota is None or now >= reading.at + reading.quota.window:

@@ -163,10 +163,11 @@ def _ttl(state: State, x: Exchange, now: Time) -> int | None:
     if x.checked is None:
         return None
     target = x.pull.target
-    assert not isinstance(target, ByDigest | Catalog | Ping)
+    assert not isinstance(target, Catalog)
     lifetime = state.config.upstreams[target.repository.upstream].tag_ttl
-    left = lifetime - freshness.age(x.checked, now)
-    return int(left) if x.stale or lifetime else None
+    if not (x.stale or lifetime):
+        return None
+    return int(lifetime - freshness.age(x.checked, now))
 
 
 def _decision(x: Exchange, ttl: int | None = None, *, stored: bool = False) -> Decision:

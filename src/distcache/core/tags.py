@@ -144,12 +144,15 @@ def confirm(
     same = old is not None and old.content == descriptor.content
     if old is not None and not same and (previous is None or _servable(state, reference, old, now)):
         previous = (old, tag.checked)
-    if old is not None:
-        policy.confirmed(state, reference, old.content.digest, descriptor.content.digest)
-    _unpoint(state, reference, tag)
+    if old is not None and not same:
+        policy.moved(state, reference, old.content.digest, descriptor.content.digest)
     told = tag.journalled
-    new = Tag(after, descriptor, now, previous, told, etag, listed, answer=answer)
-    _point(state, reference, new)
+    confirmed = Tag(after, descriptor, now, previous, told, etag, listed, answer=answer)
+    if same:
+        state.tags[reference] = confirmed
+    else:
+        _unpoint(state, reference, tag)
+        _point(state, reference, confirmed)
     grants.grant(state, reference.repository, descriptor.content)
     due = tag.journalled is None or now - tag.journalled >= state.limits.used_resolution
     if due or not same or (etag, listed) != (tag.etag, tag.listed):

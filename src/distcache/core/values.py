@@ -14,6 +14,7 @@ from attrs import fields
 if TYPE_CHECKING:
     from attrs import evolve
 else:
+    _SET = object.__setattr__
     _PLANS: dict[type, tuple[attrgetter, dict[str, int]] | None] = {}
 
     def evolve(value: Any, /, **changes: Any) -> Any:
@@ -26,7 +27,7 @@ else:
             plan = _PLANS[cls] = _plan(cls)
         if plan is None:
             other = object.__new__(cls)
-            other.__dict__.update(value.__dict__, **changes)
+            _SET(other, "__dict__", value.__dict__ | changes)
             return other
         get, places = plan
         parts = list(get(value))
