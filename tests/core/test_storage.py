@@ -33,6 +33,7 @@ from tests.core.content import (
     OTHER,
     START,
     WRONG,
+    blob,
     held,
 )
 from tests.core.scenario import config, scenario, streaming
@@ -105,6 +106,15 @@ def test_a_failed_commit_is_noted_and_nothing_is_recorded(fault: StoreFault) -> 
     client.takes_all()
     assert client.end == "finished"
     assert not s.journalled(BlobStored)
+
+
+@pytest.mark.parametrize("fault", list(StoreFault))
+def test_where_a_full_disk_stops_a_commit_the_next_one_finds_room(fault: StoreFault) -> None:
+    s = scenario(None, held(blob("older")))
+    s.get(BLOB)
+    s.fetch.delivers(LAYER)
+    s.cannot_store(fault)
+    assert bool(s.journalled(BlobDropped)) == (fault is StoreFault.NO_SPACE)
 
 
 def test_a_failed_deletion_is_noted_and_the_blob_recorded_again() -> None:

@@ -2,7 +2,7 @@
 
 from . import blobs, eviction, exchanges, fills, grants, provenance, tags
 from .effects import Blame, DiscardSpool, Level, Note
-from .events import BlobCommitted, BlobDeleted, SourceLost, StoreFailed
+from .events import BlobCommitted, BlobDeleted, SourceLost, StoreFailed, StoreFault
 from .exchanges import ExchangeState
 from .fills import FillState
 from .oci import Content, Digest, Kind, Time
@@ -17,7 +17,11 @@ def committed(state: State, event: BlobCommitted | StoreFailed, now: Time) -> No
         state.late += 1
         return
     if isinstance(event, StoreFailed):
+        need = state.fills[key].have
         fills.commit_failed(state, key, event.fault)
+        if event.fault is StoreFault.NO_SPACE:
+            # For the next one.
+            eviction.make_room(state, need, now)
         return
     fill = state.fills.pop(key)
     blobs.add(state, key.digest, fill.have, fill.document, now)
