@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from distcache.commands import keeping
+from distcache.core.oci import Digest
+from distcache.store import Store, StoreError
+from distcache.testing.runtimes import RUNTIMES, RuntimeName
+from tests.adapters.blocking import Client
 from tests.commands.shop import NEW, OLD, SHARED, Shop
 from tests.operations.old_registry import Old
 from tests.support.origin import Item
@@ -73,29 +76,45 @@ def test_verify_says_which_wrong_file_stays_as_the_server_does_not_know_it(anyho
     assert (told["wrong"], told["dropped"]) == (wrong, [])
 
 
-def test_verify_says_which_wrong_file_stays_as_it_is_being_sent(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_verify_drops_what_is_just_being_sent_and_the_next_one_is_sent_the_right_bytes(
+    shop: Shop, runtime: RuntimeName
 ) -> None:
-    monkeypatch.setattr(keeping, "DELETED_WITHIN", 0.1)
+    """Whoever is being sent it has the file open, and gets it to its end."""
     large = b"l" * 32 * 1024 * 1024
     digest = Item(large, "").digest
     shop.upstream.add_image("library/large", "1", [large])
-    with shop.running():
+    with shop.running(runtime):
         shop.ask("warm", "large:1")
         shop.settle()
-        with socket.socket() as slow:
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            slow.connect(("127.0.0.1", shop.port))
-            slow.sendall(
-                f"GET /v2/library/large/blobs/{digest} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-            )
-            assert slow.recv(12) == b"HTTP/1.1 200"
+        with Client.to(shop.port) as slow, Client.to(shop.port) as quick:
+            path = f"/v2/library/large/blobs/{digest}"
+            slow.ask(path)
+            assert slow.head().status == 200
             spoil(shop, digest)
             done = shop.run("verify")
-            assert f"wrong: {digest}, stays: it is being sent; verify again later\n" in done.stdout
+            assert f"wrong: {digest}, dropped\n" in done.stdout
             assert done.exit_code == 1
-    assert shop.run("verify").exit_code == 1
-    assert shop.ask("verify")["wrong"] == []
+            fresh = quick.get(path)
+            assert "fwd=" in fresh.headers["cache-status"]
+            assert fresh.body == large
+            assert len(slow.take(len(large))) == len(large)
+        shop.settle()
+        assert shop.ask("verify")["wrong"] == []
+
+
+def test_verify_says_which_wrong_file_stays(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(store: Store, digest: Digest) -> int:
+        raise StoreError("a disk that takes nothing")
+
+    monkeypatch.setattr(keeping, "DELETED_WITHIN", 0.0)
+    monkeypatch.setattr(Store, "delete", refuse)
+    with shop.running():
+        spoil(shop, LAYER)
+        done = shop.run("verify")
+    fate = "stays: it is being fetched, or cannot be deleted; verify again later"
+    assert f"wrong: {LAYER}, {fate}\n" in done.stdout
+    assert done.exit_code == 1
 
 
 def test_verify_mends_a_store_without_a_server(shop: Shop) -> None:

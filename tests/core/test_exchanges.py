@@ -7,7 +7,7 @@ import pytest
 from distcache.core.config import Limits
 from distcache.core.decision import Decision, Fwd, Outcome
 from distcache.core.effects import Abort, Blame, Finish, Respond, SendBody, Spool, Stored
-from distcache.core.events import Cause
+from distcache.core.events import Cause, Forgotten
 from distcache.core.exchanges import TRANSITIONS, ExchangeInput, ExchangeState
 from distcache.core.oci import Repository
 from distcache.core.pull import Authority, Ping, RangeSpec, Span
@@ -519,3 +519,31 @@ def test_nor_does_it_once_it_has_waited_long_enough() -> None:
     s.passes(Limits().linger)
     assert not s.fetches
     assert not s.undiscarded
+
+
+def test_who_has_been_handed_out_all_is_no_reader_of_what_is_forgotten() -> None:
+    s = warm()
+    whole, part = s.get(BLOB), s.get(BLOB, ranges=(RangeSpec(3, 9),))
+    s.handle(Forgotten(LAYER.digest))
+    assert s.doomed == {LAYER.digest}
+    for client in (whole, part):
+        client.takes()
+        assert client.end == "finished"
+
+
+def test_who_wants_more_of_what_is_forgotten_reads_on() -> None:
+    """Beside one that reads something else."""
+    other = blob("other")
+    s = scenario(records=held(other))
+    client = s.get(BLOB)
+    s.fetch.offers(LAYER)
+    s.fetch.brings(40)
+    s.fetch.finishes(LAYER)
+    s.stores()
+    s.get(other.under(APP))
+    s.handle(Forgotten(LAYER.digest))
+    assert not s.doomed
+    client.takes_all()
+    assert client.end == "finished"
+    s.handle(Forgotten(other.digest))
+    assert s.doomed == {other.digest}

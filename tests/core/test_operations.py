@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from distcache.core.effects import Stored
 from distcache.core.events import Forgotten, Pinned, Pruned
 from distcache.core.inventory import GrantDropped, PinDropped, PinStored, TagDropped
 from distcache.core.oci import TagRef
+from distcache.core.pull import Method, RangeSpec
 from tests.core.content import (
     APP,
     IMAGE,
@@ -19,7 +21,7 @@ from tests.core.content import (
     held,
     records,
 )
-from tests.core.scenario import WHOLE, config, explained, scenario, whole
+from tests.core.scenario import WHOLE, config, explained, scenario, streaming, whole
 
 BLOB = LAYER.under(APP)
 SIZE = IMAGE.size + SETTINGS.size + LAYER.size
@@ -92,17 +94,62 @@ def test_forgotten_content_is_deleted() -> None:
     assert s.get(BLOB).status is None
 
 
-def test_forgotten_content_that_is_in_use_stays_for_those_and_is_nobody_else_s() -> None:
-    s = scenario(config(tag_ttl=60.0), records(WHOLE, held(IMAGE, under=OTHER)))
-    reader = s.get(LATEST)
-    s.handle(Forgotten(IMAGE.digest))
-    assert s.deletes() == []
-    dropped = {(r.repository, r.content) for r in s.journalled(GrantDropped)}
-    assert dropped == {(APP, IMAGE.content), (OTHER, IMAGE.content)}
-    assert s.get(LATEST).status is None
-    assert s.get(IMAGE.under(OTHER)).status is None
+def test_forgotten_content_is_deleted_at_once_and_its_readers_get_it_to_its_end() -> None:
+    """Nobody joins them, neither by a right of their own nor by a manifest's; who comes next is
+    served anew as soon as it is there."""
+    s = whole(tag_ttl=60.0)
+    readers = s.get(BLOB), s.get(BLOB, ranges=(RangeSpec(3, 9),))
+    s.handle(Forgotten(LAYER.digest))
+    assert s.doomed == {LAYER.digest}
+    next_one = s.get(BLOB)
+    assert next_one.status is None
+    assert s.asked() == (Method.GET, LAYER.content)
+    assert s.deletes() == [LAYER.digest]
+    readers[0].takes_all()
+    s.fetch.delivers(LAYER)
+    s.stores()
+    next_one.takes_all()
+    readers[1].takes_all()
+    assert [client.end for client in (*readers, next_one)] == ["finished"] * 3
+    assert s.get(BLOB).source == Stored(LAYER.digest)
+
+
+def test_a_reader_whose_file_was_not_open_yet_is_served_anew() -> None:
+    s = whole()
+    reader = s.get(BLOB)
+    s.handle(Forgotten(LAYER.digest))
+    s.deletes()
+    reader.loses_source(answered=False)
+    s.fetch.delivers(LAYER)
+    s.stores()
     reader.takes_all()
     assert reader.end == "finished"
+    assert s.cache.stats().stored_blobs == 3
+
+
+def test_forgotten_content_that_is_being_fetched_stays_for_those_and_is_nobody_else_s() -> None:
+    """It is here as mere bytes, and comes as a manifest."""
+    s = scenario(config(), records(held(blob("image", 10)), held(blob("image", 10), under=OTHER)))
+    s.get(IMAGE.under(APP))
+    s.handle(Forgotten(IMAGE.digest))
+    assert not s.doomed
+    dropped = {r.repository for r in s.journalled(GrantDropped)}
+    assert dropped == {APP, OTHER}
+    assert s.get(blob("image", 10).under(OTHER)).status is None
+
+
+def test_who_still_wants_what_came_a_moment_ago_is_not_cut_off() -> None:
+    """Its bytes have just been found right, and it has been handed out a part of them."""
+    s, client = streaming(40)
+    client.takes()
+    s.fetch.brings(60)
+    s.fetch.finishes(LAYER)
+    s.stores()
+    s.handle(Forgotten(LAYER.digest))
+    assert not s.doomed
+    assert s.get(BLOB).status is None
+    client.takes_all()
+    assert client.end == "finished"
 
 
 # Keeping

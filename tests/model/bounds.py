@@ -147,6 +147,16 @@ SMALL = {
         clients=1,
         orders=("forget-tag", "forget-repository", "forget-blob"),
     ),
+    "forgotten while it is read": Bound(
+        ("blob",),
+        stocked=True,
+        wishes=1,
+        clients=2,
+        closes=1,
+        wakes=0,
+        kinds=("lost", "delete", "down"),
+        orders=("forget-blob",),
+    ),
     "forgotten, and killed": Bound(
         ("blob",),
         stocked=True,

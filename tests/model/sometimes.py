@@ -78,6 +78,7 @@ HAPPENINGS = frozenset(
         "what the tag was before is given",
         "what was too new is old enough",
         "upstream is asked past a mirror",
+        "what is being read is forgotten",
         "what is forgotten must be asked for again",
     }
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distcache.core import effects as fx
+from distcache.core import events as ev
 from distcache.core.inventory import SeenStored
+from distcache.core.oci import Digest
 
 from . import ages, health, promises, store
 from .clients import BrokenPromise, Client
@@ -53,6 +55,8 @@ def take(world: World, effect: fx.Effect) -> None:
                 raise BrokenPromise(f"committed after it was discarded: {effect}")
             world.jobs = (*world.jobs, effect)
         case fx.DeleteBlob(digest):
+            if world.event == ev.Forgotten(digest):
+                _go_on_with_the_open_file(world, digest)
             # Who reads an open file that is no longer the one on disk goes on with it.
             reading = [c.out.source for c in world.clients.values() if c.out and not c.old]
             if fx.Stored(digest) in reading:
@@ -69,6 +73,14 @@ def take(world: World, effect: fx.Effect) -> None:
                 world.records = (*world.records, record)
         case fx.Note():
             pass
+
+
+def _go_on_with_the_open_file(world: World, digest: Digest) -> None:
+    """An operator need not wait for who has been handed out all that it wants."""
+    for number, client in world.clients.items():
+        if client.out is not None and client.out.source == fx.Stored(digest):
+            world.clients[number] = client._replace(old=True)
+            world.sightings.happened.add("what is being read is forgotten")
 
 
 def _respond(world: World, number: int, head: fx.AnswerHead) -> None:

@@ -29,8 +29,8 @@ def verify(
 ) -> None:
     """Read everything that is stored and drop what is not what its name says.
 
-    Works while the server runs; what that does not know, or is sending, stays. Exit status 1 when
-    something was wrong."""
+    Works while the server runs; what that does not know stays. Exit status 1 when something was
+    wrong."""
     settings = settings_of(config)
     wrong: list[Digest] = []
     with told():
@@ -64,7 +64,7 @@ def verify(
 
 DROPPED = "dropped"
 UNKNOWN = "stays: the server does not know it; stop it and verify again"
-SENT = "stays: it is being sent; verify again later"
+STAYS = "stays: it is being fetched, or cannot be deleted; verify again later"
 
 DELETED_WITHIN = 5.0
 """Seconds. What is forgotten is deleted at once, behind what the store has to do before."""
@@ -76,7 +76,7 @@ def _drop(settings: Settings, wrong: Sequence[Digest], fates: dict[Digest, str])
         with told(), connected(settings) as cache:
             for digest in wrong:
                 if _forget(cache, digest):
-                    fates[digest] = DROPPED if _deleted(settings.root, digest) else SENT
+                    fates[digest] = DROPPED if _deleted(settings.root, digest) else STAYS
                 else:
                     right = verify_file(settings.root, digest, lambda _: None)
                     fates[digest] = DROPPED if right else UNKNOWN

@@ -175,6 +175,15 @@ def publish(state: State, number: int, digest: Digest) -> None:
     blobs.read(state, digest, +1)
 
 
+def detach(state: State, digest: Digest) -> None:
+    """Who has been handed out all that it wants of a stored blob needs the blob no more: it has
+    the file open, or finds that it is lost before anything has been sent."""
+    for number, x in state.exchanges.items():
+        if x.reading == digest and x.credit == x.stop:
+            state.exchanges[number] = evolve(x, reading=None)
+            blobs.read(state, digest, -1)
+
+
 def drain(state: State) -> None:
     """No new ones from now on, and nothing goes on that nobody waits for."""
     state.draining = True

@@ -6,7 +6,7 @@ with it.
 
 from collections.abc import Callable
 
-from . import blobs, eviction, tags
+from . import blobs, eviction, exchanges, tags
 from .blobs import BlobState
 from .effects import Journal
 from .inventory import GrantDropped, PinDropped, PinStored
@@ -29,7 +29,7 @@ def known(state: State, what: TagRef | Repository | Digest) -> bool:
 
 
 def forget(state: State, what: TagRef | Repository | Digest) -> None:
-    """The next pull asks upstream. Content that is being sent or fetched stays for those."""
+    """The next pull asks upstream, and is sent nothing of what was forgotten."""
     if isinstance(what, TagRef):
         _forget_tags(state, lambda r: _is_tag(r, what))
         return
@@ -40,7 +40,9 @@ def forget(state: State, what: TagRef | Repository | Digest) -> None:
         return
     blob = state.blobs.get(what)
     if blob is not None and blob.state is BlobState.STORED:
+        exchanges.detach(state, what)
         if blobs.pinned(state, what):
+            # It is being fetched just now, or has been a moment ago: it stays for those.
             tags.evicted(state, what)
             for kind in Kind:
                 for repository in state.grants.get(Content(kind, what), frozenset()):
