@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -200,9 +201,12 @@ def test_for_which_client_it_was_is_told_to_who_has_the_key(
         filled = json.loads(ask(cache, target, Authorization=f"Bearer {secret}"))["filled"]
         assert filled["client"]["user"] == "alice"
         page = ask(cache, f"/?ref={REF}", Authorization=f"Bearer {secret}")
-        assert "<dt>fetched</dt><dd>0 s ago, for a client that had logged in, as " in page
+        # However slow this machine is.
+        ago = r"<dt>fetched</dt><dd>\d+ s ago, for a client that had logged in, as "
+        assert re.search(ago, page)
         assert "<dd>200, " in page
-        assert "<dd>76 of 100 left, all of it again in 360 min at the latest</dd>" in page
+        left = r"<dd>76 of 100 left, all of it again in (359|360) min at the latest</dd>"
+        assert re.search(left, page)
         for word in ("alice", "127.0.0.1", "docker/", "secret"):
             assert word not in page
         # Who may not read the key is told of no client.
