@@ -137,7 +137,7 @@ class Errands:
             if length is None or not len(errand.come) < length <= LONGEST:
                 break
         if data is None:
-            if errand.come:
+            if errand.come and errand.until == errand.deadline:
                 errand.until = min(errand.deadline, self._time() + GATHER)
                 self._wake_by(errand.until)
             return
